@@ -1,0 +1,141 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// A Commit names a table whose overlay is to be committed.
+type Commit struct {
+	Table *Table
+	// Offset is that of the last changelog record of the overlay's rows, or
+	// the table's present offset if there are none.
+	Offset int64
+}
+
+// Commit writes the overlays of all the tables, their offsets and the time, as
+// one atomic batch, and empties the overlays. It may only be called when the
+// same rows have been committed to the changelogs; see the package's word on
+// durability for why it does not wait for the disk.
+//
+// The tables may be written to while Commit runs; such rows belong to the
+// next commit. If Commit fails, the overlays are as they were.
+func (db *DB) Commit(cs ...Commit) error {
+	if !db.gate.enter() {
+		return ErrClosed
+	}
+	defer db.gate.leave()
+	db.commitMu.Lock()
+	defer db.commitMu.Unlock()
+	if err := db.checkCommit(cs); err != nil {
+		return fmt.Errorf("state: commit: %w", err)
+	}
+	at := db.now()
+	keys := make([][]string, len(cs))
+	for i, c := range cs {
+		keys[i] = c.Table.freeze()
+	}
+	if err := db.apply(cs, keys, at.UnixNano()); err != nil {
+		for _, c := range cs {
+			c.Table.unfreeze()
+		}
+		return fmt.Errorf("state: commit: %w", db.check(err))
+	}
+	for _, c := range cs {
+		c.Table.commit(mark{c.Offset, at})
+	}
+	return nil
+}
+
+func (db *DB) checkCommit(cs []Commit) error {
+	for i, c := range cs {
+		if c.Table == nil || c.Table.db != db {
+			return errors.New("a table of another database")
+		}
+		for _, d := range cs[:i] {
+			if d.Table == c.Table {
+				return fmt.Errorf("%s is named twice", c.Table.id)
+			}
+		}
+		if err := c.Table.writable(); err != nil {
+			return fmt.Errorf("%s: %w", c.Table.id, err)
+		}
+		if at := c.Table.Offset(); c.Offset < at {
+			return fmt.Errorf("%s: offset %d is before %d, which is committed",
+				c.Table.id, c.Offset, at)
+		}
+	}
+	return nil
+}
+
+// apply writes one batch. The rows are sorted, table by table, which saves
+// Pebble's memtable most of its searching.
+func (db *DB) apply(cs []Commit, keys [][]string, nano int64) error {
+	var size int64
+	for _, c := range cs {
+		size += c.Table.dirtyFrozen
+	}
+	b := db.pebble.NewBatchWithSize(int(size) + len(cs)*64)
+	defer b.Close() //nolint:errcheck // a batch that was committed or dropped has nothing to report
+	for i, c := range cs {
+		t := c.Table
+		if err := b.Set(spaceKey(t.number, spaceMark), encodeMark(c.Offset, nano), nil); err != nil {
+			return err
+		}
+		for _, k := range keys[i] {
+			value := t.frozen[k] // only Commit changes it, and there is one Commit
+			var op *pebble.DeferredBatchOp
+			if value == nil {
+				op = b.DeleteDeferred(rowPrefix + len(k))
+			} else {
+				op = b.SetDeferred(rowPrefix+len(k), len(value))
+				copy(op.Value, value)
+			}
+			copy(op.Key, t.prefix[:])
+			copy(op.Key[rowPrefix:], k)
+			if err := op.Finish(); err != nil {
+				return err
+			}
+		}
+	}
+	return b.Commit(pebble.NoSync)
+}
+
+// freeze moves the overlay to where Commit writes it from, and returns its
+// keys in order.
+func (t *Table) freeze() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	keys := t.sortedKeys()
+	t.frozen, t.dirtyFrozen = t.overlay, t.dirty
+	t.overlay, t.sorted, t.dirty = make(map[string][]byte, len(keys)), nil, 0
+	return keys
+}
+
+// unfreeze takes freeze back. Rows written since stay above the others.
+func (t *Table) unfreeze() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for k, v := range t.overlay {
+		was, ok := t.frozen[k]
+		if ok {
+			t.dirtyFrozen -= rowBytes(k, was)
+		}
+		t.dirtyFrozen += rowBytes(k, v)
+		t.frozen[k] = v
+	}
+	t.overlay, t.sorted, t.dirty = t.frozen, nil, t.dirtyFrozen
+	t.frozen, t.dirtyFrozen = nil, 0
+}
+
+// commit ends a commit that succeeded. The rows go to the cache before they
+// leave the frozen overlay, so that a reader always finds them.
+func (t *Table) commit(m mark) {
+	t.cache.commit(t.frozen)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.mark = m
+	t.frozen, t.dirtyFrozen = nil, 0
+}

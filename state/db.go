@@ -1,0 +1,338 @@
+package state
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// A place is where a table partition lives: one range each.
+type place struct {
+	topic     string
+	partition int32
+}
+
+// A DB is a database of table partitions. It is safe for concurrent use.
+type DB struct {
+	fs        vfs.FS
+	dir       string
+	log       *slog.Logger
+	now       func() time.Time
+	pebble    *pebble.DB
+	lock      *pebble.Lock
+	readOnly  bool
+	recovered string
+	rows      rowBudget
+	keys      keyBuffers
+	gate      gate
+
+	torn atomic.Pointer[error] // the damage that was found while open
+
+	commitMu sync.Mutex // one Commit at a time
+
+	mu     sync.Mutex
+	held   map[place]held
+	tables map[place]*Table
+	next   uint32 // number of the next range
+}
+
+// held is an entry of the catalogue.
+type held struct {
+	number uint32
+	id     Identity
+}
+
+// Open opens the database in o.Dir, or begins one there.
+//
+// If another worker has the directory, the error is ErrInUse. If the database
+// is damaged, its directory is renamed to <Dir>-aside/<time>-torn, which is
+// logged and which [DB.Recovered] reports, and an empty one is begun: all its
+// tables have to be restored. Any other failure, such as a full disk or a
+// lack of rights, is returned and changes nothing.
+//
+// The caller closes the DB.
+func Open(o Options) (*DB, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if err := o.FS.MkdirAll(o.Dir, 0o755); err != nil {
+		return nil, fmt.Errorf("state: open %s: %w", o.Dir, err)
+	}
+	lock, err := lockDir(o)
+	if err != nil {
+		return nil, err
+	}
+	db, err := open(o, lock)
+	if err == nil || !isTorn(err) {
+		return db, closeOn(err, lock)
+	}
+	aside, moved := moveAside(o, err)
+	if err := errors.Join(moved, lock.Close()); err != nil {
+		return nil, fmt.Errorf("state: set aside %s: %w", o.Dir, err)
+	}
+	if lock, err = lockDir(o); err != nil {
+		return nil, err
+	}
+	if db, err = open(o, lock); err != nil {
+		return nil, closeOn(err, lock)
+	}
+	db.recovered = aside
+	return db, nil
+}
+
+// OpenReadOnly opens the database in o.Dir, which no worker may have open, to
+// look at it. Nothing is written, and a damaged database is an error for which
+// IsCorruption holds.
+func OpenReadOnly(o Options) (*DB, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := o.FS.Stat(o.Dir); err != nil {
+		return nil, fmt.Errorf("state: open %s: %w", o.Dir, err)
+	}
+	lock, err := lockDir(o)
+	if err != nil {
+		return nil, err
+	}
+	tune := o.Tune
+	o.Tune = func(p *pebble.Options) {
+		p.ReadOnly = true
+		if tune != nil {
+			tune(p)
+		}
+	}
+	db, err := open(o, lock)
+	if err != nil {
+		return nil, closeOn(err, lock)
+	}
+	db.readOnly = true
+	return db, nil
+}
+
+// closeOn closes lock if err is not nil.
+func closeOn(err error, lock *pebble.Lock) error {
+	if err == nil {
+		return nil
+	}
+	return errors.Join(err, lock.Close())
+}
+
+func open(o Options, lock *pebble.Lock) (*DB, error) {
+	db := &DB{
+		fs: o.FS, dir: o.Dir, log: o.Logger, now: o.Now, lock: lock,
+		held: map[place]held{}, tables: map[place]*Table{}, next: catalogue + 1,
+	}
+	db.rows.limit = o.RowCacheBytes
+	db.gate.idle = make(chan struct{}, 1)
+	if err := checkFiles(o); err != nil {
+		return nil, fmt.Errorf("state: open %s: %w", o.Dir, err)
+	}
+	p := o.pebble()
+	p.Lock = lock
+	p.EventListener = db.listen(p.EventListener)
+	var err error
+	if db.pebble, err = pebble.Open(o.Dir, p); err != nil {
+		return nil, fmt.Errorf("state: open %s: %w", o.Dir, err)
+	}
+	if err := db.loadCatalogue(p.ReadOnly); err != nil {
+		err = fmt.Errorf("state: open %s: catalogue: %w", o.Dir, err)
+		return nil, errors.Join(err, db.pebble.Close())
+	}
+	return db, nil
+}
+
+// loadCatalogue reads which range belongs to whom, and writes the format into
+// a database that is new.
+func (db *DB) loadCatalogue(readOnly bool) error {
+	start, end := rangeSpan(catalogue)
+	it, err := db.pebble.NewIter(&pebble.IterOptions{LowerBound: start, UpperBound: end})
+	if err != nil {
+		return err
+	}
+	formatted := false
+	for ok := it.First(); ok; ok = it.Next() {
+		switch key := it.Key(); {
+		case key[4] == spaceFormat && len(it.Value()) == 2:
+			formatted = true
+			if binary.BigEndian.Uint16(it.Value()) > formatNow {
+				return errors.Join(ErrFormat, it.Close())
+			}
+		case key[4] == spaceTable && len(key) == 9:
+			id, err := parseIdentity(it.Value())
+			if err != nil {
+				return errors.Join(fmt.Errorf("%w: identity %x: %w", errTorn, key, err), it.Close())
+			}
+			n := binary.BigEndian.Uint32(key[5:])
+			db.held[place{id.Topic, id.Partition}] = held{n, id}
+			db.next = max(db.next, n+1)
+		default:
+			return errors.Join(fmt.Errorf("%w: unknown entry %x", errTorn, key), it.Close())
+		}
+	}
+	if err := it.Close(); err != nil {
+		return err
+	}
+	if formatted || readOnly {
+		return nil
+	}
+	if len(db.held) > 0 {
+		return fmt.Errorf("%w: tables without a format", errTorn)
+	}
+	format := binary.BigEndian.AppendUint16(nil, formatNow)
+	return db.pebble.Set(spaceKey(catalogue, spaceFormat), format, pebble.Sync)
+}
+
+// Recovered returns the directory to which Open moved a damaged database, or
+// "" if it found none. All tables are then empty and have to be restored.
+func (db *DB) Recovered() string { return db.recovered }
+
+// Tables returns the identities of all table partitions that the database
+// holds, opened or not, sorted by topic and partition.
+func (db *DB) Tables() ([]Identity, error) {
+	if !db.gate.enter() {
+		return nil, ErrClosed
+	}
+	defer db.gate.leave()
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	places := slices.SortedFunc(maps.Keys(db.held), func(a, b place) int {
+		if a.topic != b.topic {
+			if a.topic < b.topic {
+				return -1
+			}
+			return 1
+		}
+		return int(a.partition) - int(b.partition)
+	})
+	ids := make([]Identity, len(places))
+	for i, p := range places {
+		ids[i] = db.held[p].id
+	}
+	return ids, nil
+}
+
+// Table returns the table partition with identity id, which it begins if the
+// database does not hold it. As long as the DB is open, the same identity
+// gives the same Table.
+//
+// If the database holds another identity for the same topic and partition
+// (the topic was deleted and created again, the rows have another format, the
+// cluster or the group is another one), what it holds is set aside, and the
+// table is empty.
+func (db *DB) Table(id Identity) (*Table, error) {
+	if err := id.validate(); err != nil {
+		return nil, fmt.Errorf("state: table %s: %w", id, err)
+	}
+	if !db.gate.enter() {
+		return nil, ErrClosed
+	}
+	defer db.gate.leave()
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	p := place{id.Topic, id.Partition}
+	h, ok := db.held[p]
+	if old := db.tables[p]; old != nil {
+		if old.id == id {
+			return old, nil
+		}
+		old.replace()
+	}
+	if !ok || h.id != id {
+		if db.readOnly {
+			return nil, fmt.Errorf("state: table %s: %w", id, ErrReadOnly)
+		}
+		var err error
+		if h, err = db.claim(id, h.number, ok); err != nil {
+			return nil, fmt.Errorf("state: table %s: %w", id, err)
+		}
+		db.held[p] = h
+	}
+	t, err := db.openTable(h)
+	if err != nil {
+		return nil, fmt.Errorf("state: table %s: %w", id, err)
+	}
+	db.tables[p] = t
+	return t, nil
+}
+
+// claim gives a range to id: range number if there is one already, which is
+// set aside, else a new one.
+func (db *DB) claim(id Identity, number uint32, exists bool) (held, error) {
+	b := db.pebble.NewBatch()
+	defer b.Close() //nolint:errcheck // a batch that was committed or dropped has nothing to report
+	if exists {
+		if err := db.setAside(b, number, id, "another identity"); err != nil {
+			return held{}, err
+		}
+	} else {
+		number = db.next
+	}
+	if err := b.Set(tableKey(number), id.append(nil), nil); err != nil {
+		return held{}, err
+	}
+	if err := b.Commit(pebble.NoSync); err != nil {
+		return held{}, err
+	}
+	db.next = max(db.next, number+1)
+	return held{number, id}, nil
+}
+
+// Close closes the database. It waits for reads that are under way, iterators
+// included; uncommitted rows are dropped.
+func (db *DB) Close() error {
+	if !db.gate.shutDown() {
+		return nil
+	}
+	if err := errors.Join(db.pebble.Close(), db.lock.Close()); err != nil {
+		return fmt.Errorf("state: close %s: %w", db.dir, err)
+	}
+	return nil
+}
+
+// A gate lets users in until it is shut, and then waits for them to leave.
+type gate struct {
+	users atomic.Int64
+	shut  atomic.Bool
+	idle  chan struct{} // holds one token
+}
+
+func (g *gate) enter() bool {
+	g.users.Add(1)
+	if g.shut.Load() {
+		g.leave()
+		return false
+	}
+	return true
+}
+
+func (g *gate) leave() {
+	if g.users.Add(-1) == 0 && g.shut.Load() {
+		select {
+		case g.idle <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// shutDown shuts the gate and waits until nobody is inside. It returns false
+// if the gate was shut before.
+func (g *gate) shutDown() bool {
+	if g.shut.Swap(true) {
+		return false
+	}
+	for g.users.Load() != 0 {
+		<-g.idle
+	}
+	return true
+}

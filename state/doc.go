@@ -1,0 +1,40 @@
+// Package state keeps the tables of a stream processor on local disk, in one
+// Pebble database per process.
+//
+// A table partition has three layers. Writes go to an overlay in memory and
+// stay there until [DB.Commit], which writes the rows of all tables that took
+// part in a transaction, their changelog offsets and the commit time as one
+// atomic batch. A bounded cache keeps committed rows that were touched lately.
+// Below both lies Pebble. The processor's own reads see the overlay; readers
+// outside, through [Table.Committed], see only what is committed.
+//
+// # Durability
+//
+// The changelog in Kafka is the truth and the database is a copy of a prefix
+// of it. Commits are therefore not synced: rows and offset are in one batch,
+// so whatever a crash or a power cut leaves behind is a prefix of the
+// committed transactions, with the offset that belongs to it, and the rest is
+// read again from the changelog. A database that cannot show this (a bad
+// checksum, a missing file) is set aside and begun anew; see [Open]. Nothing
+// is ever set aside silently, and nothing that was set aside is deleted.
+//
+// # Key spaces
+//
+// All keys begin with the number of their range, four bytes, big endian.
+// Range 0 is the catalogue; every table partition has a range of its own,
+// numbered by the catalogue:
+//
+//	0 'f'           → format of the database, two bytes
+//	0 't' <number>  → identity of the table partition that owns the range
+//	n 'm'           → mark: changelog offset and commit time, 8 bytes each
+//	n 'r' <key>     → row
+//
+// The byte after the number is the space. A row can have any key, the empty
+// one and Goka's "__offset" included, and never meets a mark.
+//
+// # Use with Goka
+//
+// [*Table] implements the Storage interface of
+// github.com/lovoo/goka/storage. Where Goka's documentation and its own
+// storages disagree, the methods say which reading they follow.
+package state

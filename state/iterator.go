@@ -1,0 +1,230 @@
+package state
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/lovoo/goka/storage"
+)
+
+// Iterator returns an iterator over all rows, uncommitted ones included, as
+// they are now. The caller releases it.
+func (t *Table) Iterator() (storage.Iterator, error) {
+	return t.IteratorWithRange(nil, nil)
+}
+
+// IteratorWithRange returns an iterator over the rows from start up to, and
+// without, limit, uncommitted ones included, as they are now. If limit is
+// empty, it goes over the rows whose keys begin with start: this is what
+// Goka's own storages do, though Goka's documentation says otherwise. The
+// caller releases it.
+func (t *Table) IteratorWithRange(start, limit []byte) (storage.Iterator, error) {
+	if err := t.readable(); err != nil {
+		return nil, err
+	}
+	if !t.db.gate.enter() {
+		return nil, ErrClosed
+	}
+	bounds := t.bounds(start, limit)
+	// The overlay and the iterator are taken under one lock: a commit that
+	// ends in between would otherwise have its rows in neither.
+	t.mu.RLock()
+	over := t.overlayIn(bounds)
+	it, err := t.db.pebble.NewIter(bounds)
+	t.mu.RUnlock()
+	if err != nil {
+		t.db.gate.leave()
+		return nil, t.failed("iterate", t.db.check(err))
+	}
+	return &iterator{t: t, db: it, over: over}, nil
+}
+
+// overlayIn returns the uncommitted rows within bounds, sorted. The caller
+// holds t.mu.
+func (t *Table) overlayIn(bounds *pebble.IterOptions) []Row {
+	var rows []Row
+	lower := string(bounds.LowerBound[rowPrefix:])
+	add := func(k string, v []byte) {
+		if k < lower {
+			return
+		}
+		if !t.below(k, bounds.UpperBound) {
+			return
+		}
+		rows = append(rows, Row{k, v})
+	}
+	for k, v := range t.overlay {
+		add(k, v)
+	}
+	for k, v := range t.frozen {
+		if _, ok := t.overlay[k]; !ok {
+			add(k, v)
+		}
+	}
+	slices.SortFunc(rows, func(a, b Row) int {
+		switch {
+		case a.Key < b.Key:
+			return -1
+		case a.Key > b.Key:
+			return 1
+		}
+		return 0
+	})
+	return rows
+}
+
+// below reports whether the row at k is below upper, a bound in the database.
+func (t *Table) below(k string, upper []byte) bool {
+	if !bytes.HasPrefix(upper, t.prefix[:]) {
+		return true // the bound is the end of the table
+	}
+	return k < string(upper[rowPrefix:])
+}
+
+// An iterator merges the database with a copy of the overlay.
+type iterator struct {
+	t    *Table
+	db   *pebble.Iterator
+	over []Row
+	err  error
+
+	started, sought bool
+	atDB            bool // db stands on a row that has not been passed
+	at              int  // first row of over that has not been passed
+	fromOver        bool // the current row is over[at]
+	valid           bool
+	released        bool
+}
+
+// Next moves to the next row. After Seek, see there.
+func (i *iterator) Next() bool {
+	switch {
+	case i.released || i.err != nil:
+		return false
+	case i.sought:
+		i.sought = false
+		return i.valid
+	case !i.started:
+		i.started = true
+		i.atDB = i.db.First()
+	case i.valid:
+		i.pass()
+	default:
+		return false
+	}
+	return i.settle()
+}
+
+// pass leaves the current row behind.
+func (i *iterator) pass() {
+	if i.fromOver {
+		i.at++
+	} else {
+		i.atDB = i.db.Next()
+	}
+}
+
+// settle finds the current row: the lower one of both sides. Where they are
+// equal, the overlay hides the database, and a deletion hides both.
+func (i *iterator) settle() bool {
+	for i.at < len(i.over) {
+		order := -1
+		if i.atDB {
+			order = bytes.Compare([]byte(i.over[i.at].Key), i.db.Key()[rowPrefix:])
+		}
+		if order > 0 {
+			break
+		}
+		if order == 0 {
+			i.atDB = i.db.Next()
+		}
+		if i.over[i.at].Value != nil {
+			i.fromOver, i.valid = true, true
+			return true
+		}
+		i.at++
+	}
+	i.fromOver, i.valid = false, i.atDB
+	if !i.atDB {
+		i.keep(i.db.Error())
+	}
+	return i.valid
+}
+
+// Seek moves to the first row at or after key, and reports whether there is
+// one. Goka's documentation of the storage says that Next must follow to get
+// at that row, the one of its views that Next would skip it, and its own
+// storages skip it. Here both ways work: Key and Value are valid at once, and
+// a Next that follows before either was called stays on the row.
+func (i *iterator) Seek(key []byte) bool {
+	if i.released || i.err != nil {
+		return false
+	}
+	i.started, i.sought = true, true
+	i.atDB = i.db.SeekGE(append(bytes.Clone(i.t.prefix[:]), key...))
+	i.at, _ = slices.BinarySearchFunc(i.over, string(key), func(r Row, k string) int {
+		switch {
+		case r.Key < k:
+			return -1
+		case r.Key > k:
+			return 1
+		}
+		return 0
+	})
+	return i.settle()
+}
+
+// Key returns the current row's key, or nil. It is valid until the next move.
+func (i *iterator) Key() []byte {
+	i.sought = false
+	switch {
+	case !i.valid || i.released:
+		return nil
+	case i.fromOver:
+		return []byte(i.over[i.at].Key)
+	}
+	return i.db.Key()[rowPrefix:]
+}
+
+// Value returns the current row's value, or nil. It is valid until the next
+// move.
+func (i *iterator) Value() ([]byte, error) {
+	i.sought = false
+	switch {
+	case !i.valid || i.released:
+		return nil, i.err
+	case i.fromOver:
+		return i.over[i.at].Value, nil
+	}
+	v, err := i.db.ValueAndErr()
+	if err != nil {
+		i.keep(err)
+		return nil, i.err
+	}
+	if v == nil {
+		v = []byte{}
+	}
+	return v, nil
+}
+
+// Err returns the error that ended the iteration, if any.
+func (i *iterator) Err() error { return i.err }
+
+// Release releases the iterator. It may be called more than once.
+func (i *iterator) Release() {
+	if i.released {
+		return
+	}
+	i.released = true
+	i.keep(i.db.Close())
+	i.t.db.gate.leave()
+}
+
+func (i *iterator) keep(err error) {
+	if err == nil || i.err != nil {
+		return
+	}
+	i.err = i.t.failed("iterate", i.t.db.check(err))
+	i.valid = false
+}

@@ -1,0 +1,176 @@
+package state
+
+import (
+	"bytes"
+	"errors"
+	"iter"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// keyBuffers holds buffers for the keys of reads, which Pebble does not keep.
+type keyBuffers struct{ pool sync.Pool }
+
+func (b *keyBuffers) get() *[]byte {
+	if p, ok := b.pool.Get().(*[]byte); ok {
+		return p
+	}
+	return new([]byte)
+}
+
+// read returns a copy of the committed row at key, or nil.
+func (t *Table) read(key string) ([]byte, error) {
+	if !t.db.gate.enter() {
+		return nil, ErrClosed
+	}
+	defer t.db.gate.leave()
+	buf := t.db.keys.get()
+	defer t.db.keys.pool.Put(buf)
+	*buf = append(append((*buf)[:0], t.prefix[:]...), key...)
+	v, closer, err := t.db.pebble.Get(*buf)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	} else if err != nil {
+		return nil, t.failed("get", t.db.check(err))
+	}
+	value := append([]byte{}, v...)
+	return value, closer.Close()
+}
+
+// A View reads the committed rows of a table, from outside the transaction. It
+// may be used at any time, from any goroutine.
+type View struct{ t *Table }
+
+// Committed returns a view of what is committed.
+func (t *Table) Committed() View { return View{t} }
+
+// A Row is a key and its value.
+type Row struct {
+	Key   string
+	Value []byte
+}
+
+// Get returns the committed row at key, or nil if there is none. The caller
+// may keep the value but must not change it. Two calls may see different
+// commits; All and Snapshot see one.
+func (v View) Get(key string) ([]byte, error) {
+	if err := v.t.readable(); err != nil {
+		return nil, err
+	}
+	if value, _, ok := v.t.cache.get(key); ok {
+		return value, nil
+	}
+	return v.t.read(key)
+}
+
+// All returns the committed rows whose keys begin with prefix, in order, as
+// they were at the moment the iteration begins. An error ends it; it is the
+// last thing to be returned. The caller may keep the rows.
+func (v View) All(prefix string) iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
+		s, err := v.Snapshot()
+		if err != nil {
+			yield(Row{}, err)
+			return
+		}
+		defer s.Close() //nolint:errcheck // closing a snapshot has nothing to report
+		s.All(prefix)(yield)
+	}
+}
+
+// Snapshot returns the committed rows as they are now, together with their
+// offset. The caller closes it.
+func (v View) Snapshot() (*Snapshot, error) {
+	t := v.t
+	if err := t.readable(); err != nil {
+		return nil, err
+	}
+	if !t.db.gate.enter() {
+		return nil, ErrClosed
+	}
+	s := &Snapshot{t: t, snap: t.db.pebble.NewSnapshot(), mark: mark{offset: noOffset}}
+	b, closer, err := s.snap.Get(spaceKey(t.number, spaceMark))
+	switch {
+	case errors.Is(err, pebble.ErrNotFound):
+		return s, nil
+	case err == nil:
+		s.mark, err = parseMark(b)
+		err = errors.Join(err, closer.Close())
+	}
+	if err != nil {
+		return nil, errors.Join(t.failed("read", t.db.check(err)), s.Close())
+	}
+	return s, nil
+}
+
+// A Snapshot is the committed state of a table at one moment.
+type Snapshot struct {
+	t    *Table
+	snap *pebble.Snapshot
+	mark mark
+	once sync.Once
+}
+
+// Offset returns the offset of the last changelog record in the snapshot, or
+// -1.
+func (s *Snapshot) Offset() int64 { return s.mark.offset }
+
+// All returns the rows whose keys begin with prefix, in order. An error ends
+// the iteration; it is the last thing to be returned. The caller may keep the
+// rows.
+func (s *Snapshot) All(prefix string) iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
+		it, err := s.snap.NewIter(s.t.bounds([]byte(prefix), nil))
+		if err != nil {
+			yield(Row{}, s.t.failed("scan", s.t.db.check(err)))
+			return
+		}
+		for ok := it.First(); ok; ok = it.Next() {
+			value, verr := it.ValueAndErr()
+			if verr != nil {
+				break // it.Close returns the error too
+			}
+			row := Row{string(it.Key()[rowPrefix:]), append([]byte{}, value...)}
+			if !yield(row, nil) {
+				it.Close() //nolint:errcheck // the caller has what it wanted
+				return
+			}
+		}
+		if err := it.Close(); err != nil {
+			yield(Row{}, s.t.failed("scan", s.t.db.check(err)))
+		}
+	}
+}
+
+// Close releases the snapshot.
+func (s *Snapshot) Close() error {
+	var err error
+	s.once.Do(func() {
+		err = s.snap.Close()
+		s.t.db.gate.leave()
+	})
+	return err
+}
+
+// readable returns why the table can't be read, if so.
+func (t *Table) readable() error {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if t.replaced {
+		return t.failed("read", ErrReplaced)
+	}
+	return nil
+}
+
+// bounds returns the bounds in the database of the rows from start to limit,
+// or of those that begin with start if limit is empty.
+func (t *Table) bounds(start, limit []byte) *pebble.IterOptions {
+	o := &pebble.IterOptions{LowerBound: append(bytes.Clone(t.prefix[:]), start...)}
+	if len(limit) > 0 {
+		o.UpperBound = append(bytes.Clone(t.prefix[:]), limit...)
+	} else {
+		o.UpperBound = successor(o.LowerBound)
+	}
+	return o
+}

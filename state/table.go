@@ -1,0 +1,271 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/lovoo/goka/storage"
+)
+
+var _ storage.Storage = (*Table)(nil)
+
+// A Table is one partition of a table: committed rows in the database and,
+// over them, an overlay of rows written since the last commit. One goroutine
+// writes at a time; any number may read. It implements Goka's storage.Storage,
+// by which the processor reads its own uncommitted rows.
+type Table struct {
+	db     *DB
+	id     Identity
+	number uint32
+	prefix [rowPrefix]byte // of its rows' keys
+	cache  *rowCache
+
+	mu          sync.RWMutex
+	overlay     map[string][]byte // nil value: deleted
+	frozen      map[string][]byte // the overlay that a Commit is writing, or nil
+	sorted      []string          // the overlay's keys, or nil if it has changed
+	dirty       int64             // bytes in the overlay
+	dirtyFrozen int64             // bytes in frozen
+	mark        mark
+	replaced    bool
+}
+
+func (db *DB) openTable(h held) (*Table, error) {
+	t := &Table{
+		db: db, id: h.id, number: h.number, overlay: map[string][]byte{},
+		mark: mark{offset: noOffset},
+	}
+	copy(t.prefix[:], spaceKey(h.number, spaceRow))
+	v, closer, err := db.pebble.Get(spaceKey(h.number, spaceMark))
+	if err == nil {
+		t.mark, err = parseMark(v)
+		if err != nil {
+			err = fmt.Errorf("%w: mark: %w", errTorn, err)
+		}
+		err = errors.Join(err, closer.Close())
+	} else if errors.Is(err, pebble.ErrNotFound) {
+		err = nil
+	}
+	if err != nil {
+		return nil, db.check(err)
+	}
+	t.cache = db.rows.newCache()
+	return t, nil
+}
+
+// Identity returns the identity of the table partition.
+func (t *Table) Identity() Identity { return t.id }
+
+// Offset returns the offset of the last changelog record that the committed
+// rows contain, or -1 if none.
+func (t *Table) Offset() int64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.mark.offset
+}
+
+// CommittedAt returns the time of the last commit, by the clock in Options. It
+// is zero if there was none.
+func (t *Table) CommittedAt() time.Time {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.mark.at
+}
+
+// Empty reports whether there is neither a committed row nor an offset.
+func (t *Table) Empty() (bool, error) {
+	if !t.db.gate.enter() {
+		return false, ErrClosed
+	}
+	defer t.db.gate.leave()
+	empty, err := t.db.emptySpan(rangeSpan(t.number))
+	if err != nil {
+		return false, t.failed("read", t.db.check(err))
+	}
+	return empty, nil
+}
+
+// Reset sets aside what the table holds and leaves it empty, overlay included.
+// The reason goes to the log.
+func (t *Table) Reset(reason string) error {
+	if err := t.writable(); err != nil {
+		return t.failed("reset", err)
+	}
+	if !t.db.gate.enter() {
+		return ErrClosed
+	}
+	defer t.db.gate.leave()
+	t.db.mu.Lock() // not while another identity claims the range
+	defer t.db.mu.Unlock()
+	b := t.db.pebble.NewBatch()
+	defer b.Close() //nolint:errcheck // a batch that was committed or dropped has nothing to report
+	if err := t.db.setAside(b, t.number, t.id, reason); err != nil {
+		return t.failed("reset", t.db.check(err))
+	}
+	if err := b.Commit(pebble.NoSync); err != nil {
+		return t.failed("reset", t.db.check(err))
+	}
+	t.mu.Lock()
+	t.mark = mark{offset: noOffset}
+	t.mu.Unlock()
+	t.cache.clear()
+	t.Rollback()
+	return nil
+}
+
+// Get returns the row at key, or nil if there is none. A row that is empty is
+// not nil. The caller may keep the value but must not change it.
+func (t *Table) Get(key string) ([]byte, error) {
+	t.mu.RLock()
+	value, ok := t.overlay[key]
+	if !ok && t.frozen != nil {
+		value, ok = t.frozen[key]
+	}
+	replaced := t.replaced
+	t.mu.RUnlock()
+	switch {
+	case replaced:
+		return nil, t.failed("get", ErrReplaced)
+	case ok:
+		return value, nil
+	}
+	value, version, ok := t.cache.get(key)
+	if ok {
+		return value, nil
+	}
+	value, err := t.read(key)
+	if err == nil && value != nil {
+		t.cache.fill(key, value, version)
+	}
+	return value, err
+}
+
+// Has reports whether there is a row at key.
+func (t *Table) Has(key string) (bool, error) {
+	value, err := t.Get(key)
+	return value != nil, err
+}
+
+// Set writes a row to the overlay. The table keeps value, which must not be
+// changed any more; it must not be nil.
+func (t *Table) Set(key string, value []byte) error {
+	if value == nil {
+		return t.failed("set", errors.New("the value is nil"))
+	}
+	return t.write(key, value)
+}
+
+// Delete deletes the row at key in the overlay.
+func (t *Table) Delete(key string) error { return t.write(key, nil) }
+
+func (t *Table) write(key string, value []byte) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.replaced {
+		return t.failed("set", ErrReplaced)
+	}
+	was, ok := t.overlay[key]
+	if ok {
+		t.dirty -= rowBytes(key, was)
+	}
+	t.dirty += rowBytes(key, value)
+	t.overlay[key] = value
+	if !ok {
+		t.sorted = nil
+	}
+	return nil
+}
+
+// Dirty returns the rows written since the last commit, sorted by key. A nil
+// value means that the row was deleted. The values must not be changed, and
+// the table must not be written to meanwhile.
+func (t *Table) Dirty() iter.Seq2[string, []byte] {
+	return func(yield func(string, []byte) bool) {
+		t.mu.Lock()
+		keys, rows := t.sortedKeys(), t.overlay
+		t.mu.Unlock()
+		for _, k := range keys {
+			if !yield(k, rows[k]) {
+				return
+			}
+		}
+	}
+}
+
+// sortedKeys returns the overlay's keys in order. The caller holds t.mu.
+func (t *Table) sortedKeys() []string {
+	if t.sorted == nil {
+		t.sorted = slices.AppendSeq(make([]string, 0, len(t.overlay)), maps.Keys(t.overlay))
+		slices.Sort(t.sorted)
+	}
+	return t.sorted
+}
+
+// DirtyBytes returns about how much memory the overlay takes.
+func (t *Table) DirtyBytes() int64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.dirty
+}
+
+// Rollback drops the overlay.
+func (t *Table) Rollback() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.overlay, t.sorted, t.dirty = map[string][]byte{}, nil, 0
+}
+
+// replace makes the table unusable, because another identity has its range.
+func (t *Table) replace() {
+	t.mu.Lock()
+	t.replaced = true
+	t.mu.Unlock()
+	t.Rollback()
+	t.cache.clear()
+}
+
+// writable returns why the table can't be written to, if so.
+func (t *Table) writable() error {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	switch torn := t.db.torn.Load(); {
+	case t.replaced:
+		return ErrReplaced
+	case t.db.readOnly:
+		return ErrReadOnly
+	case torn != nil:
+		return *torn
+	}
+	return nil
+}
+
+func (t *Table) failed(op string, err error) error {
+	return fmt.Errorf("state: %s %s: %w", op, t.id, err)
+}
+
+// GetOffset returns Offset, or def if there is none.
+func (t *Table) GetOffset(def int64) (int64, error) {
+	if o := t.Offset(); o != noOffset {
+		return o, nil
+	}
+	return def, nil
+}
+
+// Open does nothing: [DB.Table] has opened the table.
+func (t *Table) Open() error { return nil }
+
+// Close does nothing: the table stays open until the DB is closed, so that a
+// partition that comes back finds it warm.
+func (t *Table) Close() error { return nil }
+
+// SetOffset does nothing: offsets are committed together with the rows.
+func (t *Table) SetOffset(int64) error { return nil }
+
+// MarkRecovered does nothing.
+func (t *Table) MarkRecovered() error { return nil }
