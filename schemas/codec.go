@@ -1,0 +1,159 @@
+package schemas
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"tallystick/schemas/tallyv1"
+)
+
+// The codecs of the topics.
+var (
+	// Orders is the codec of the topic of orders.
+	Orders = Codec[*tallyv1.OrderEvent]{
+		kind:  "order event",
+		fresh: func() *tallyv1.OrderEvent { return new(tallyv1.OrderEvent) },
+		check: checkOrder,
+	}
+	// Payments is the codec of the topic of payments.
+	Payments = Codec[*tallyv1.PaymentEvent]{
+		kind:  "payment event",
+		fresh: func() *tallyv1.PaymentEvent { return new(tallyv1.PaymentEvent) },
+		check: checkPayment,
+	}
+	// Confirmations is the codec of the topic of confirmations.
+	Confirmations = Codec[*tallyv1.ConfirmationEvent]{
+		kind:  "confirmation event",
+		fresh: func() *tallyv1.ConfirmationEvent { return new(tallyv1.ConfirmationEvent) },
+		check: checkConfirmation,
+	}
+	// Exceptions is the codec of the topic of exceptions.
+	Exceptions = Codec[*tallyv1.ExceptionEvent]{
+		kind:  "exception event",
+		fresh: func() *tallyv1.ExceptionEvent { return new(tallyv1.ExceptionEvent) },
+		check: checkException,
+	}
+)
+
+// A Codec turns the bytes of one topic's records into its envelope and back. It
+// is a goka.Codec, and safe for concurrent use.
+type Codec[T proto.Message] struct {
+	kind  string
+	fresh func() T
+	check func(T) error
+}
+
+// Encode returns the binary form of value, which must be a T and valid.
+func (c Codec[T]) Encode(value any) ([]byte, error) {
+	m, ok := value.(T)
+	if !ok {
+		return nil, fmt.Errorf("schemas: %T is not a %s", value, c.kind)
+	}
+	return c.Marshal(m)
+}
+
+// Decode returns the T that b holds, in its binary or its JSON form, or else a
+// [Malformed] with the reason. The error is always nil.
+func (c Codec[T]) Decode(b []byte) (any, error) {
+	m, err := c.parse(b)
+	if err != nil {
+		return Malformed{Reason: err.Error(), Bytes: b}, nil
+	}
+	return m, nil
+}
+
+// Marshal returns the binary form of m. It refuses what Unmarshal would refuse.
+func (c Codec[T]) Marshal(m T) ([]byte, error) {
+	if err := c.check(m); err != nil {
+		return nil, fmt.Errorf("schemas: %s: %w", c.kind, err)
+	}
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("schemas: %s: %w", c.kind, err)
+	}
+	return b, nil
+}
+
+// Unmarshal returns what b holds, in its binary or its JSON form.
+func (c Codec[T]) Unmarshal(b []byte) (T, error) {
+	m, err := c.parse(b)
+	if err != nil {
+		var none T
+		return none, fmt.Errorf("schemas: %s: %w", c.kind, err)
+	}
+	return m, nil
+}
+
+// JSON returns the JSON form of m in one line, with the field names of the
+// .proto files.
+func (c Codec[T]) JSON(m T) ([]byte, error) {
+	b, err := compactJSON(m)
+	if err != nil {
+		return nil, fmt.Errorf("schemas: %s: %w", c.kind, err)
+	}
+	return b, nil
+}
+
+// parse reads either form and checks what it has read.
+func (c Codec[T]) parse(b []byte) (T, error) {
+	m := c.fresh()
+	switch {
+	case len(b) == 0:
+		return m, errors.New("the value is empty")
+	case len(b) > MaxRecordBytes:
+		return m, fmt.Errorf("the value has %d bytes, the limit is %d", len(b), MaxRecordBytes)
+	case isJSON(b):
+		in := protojson.UnmarshalOptions{DiscardUnknown: true, RecursionLimit: MaxDepth}
+		if err := in.Unmarshal(b, m); err != nil {
+			return m, errors.New("bad JSON: " + plain(err))
+		}
+	default:
+		in := proto.UnmarshalOptions{DiscardUnknown: true}
+		if err := in.Unmarshal(b, m); err != nil {
+			return m, errors.New("neither JSON nor Protobuf: " + plain(err))
+		}
+	}
+	return m, c.check(m)
+}
+
+// isJSON reports whether the first byte that is not blank is '{'. The binary
+// form of an envelope begins with none of these bytes.
+func isJSON(b []byte) bool {
+	for _, c := range b {
+		switch c {
+		case '{':
+			return true
+		case ' ', '\t', '\r', '\n':
+		default:
+			return false
+		}
+	}
+	return false
+}
+
+// compactJSON is protojson without its random blanks, so that the same message
+// is always the same bytes.
+func compactJSON(m proto.Message) ([]byte, error) {
+	b, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	if err := json.Compact(&out, b); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
+// plain is the text of an error of the protobuf module without the prefix and
+// the no-break blanks that it strews in.
+func plain(err error) string {
+	text := strings.ReplaceAll(err.Error(), "\u00a0", " ")
+	return strings.TrimSpace(strings.TrimPrefix(text, "proto:"))
+}
