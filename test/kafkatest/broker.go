@@ -25,7 +25,8 @@ const readyWithin = 2 * time.Minute
 type Broker struct {
 	// Kind tells how the broker is run.
 	Kind Kind
-	// Version is what the broker's API versions look like, such as "v4.3".
+	// Version is what the broker's API versions look like, such as "v4.3"; a
+	// fake has none.
 	Version string
 
 	addrs   []string
@@ -139,7 +140,9 @@ func (b *Broker) ready(ctx context.Context, admin *kadm.Client) error {
 		cancel()
 		if err == nil {
 			for _, v := range versions {
-				b.Version = v.VersionGuess()
+				if b.Kind != Fake { // it looks like none
+					b.Version = v.VersionGuess()
+				}
 			}
 			return nil
 		}
@@ -163,7 +166,10 @@ func (b *Broker) Addrs() []string { return b.addrs }
 func (b *Broker) String() string { return b.what() + " at " + strings.Join(b.addrs, ",") }
 
 func (b *Broker) what() string {
-	what := string(b.Kind) + " broker, Kafka " + b.Version
+	what := string(b.Kind) + " broker"
+	if b.Version != "" {
+		what += ", Kafka " + b.Version
+	}
 	if b.machine != nil {
 		what += " (" + b.machine.what() + ")"
 	}
