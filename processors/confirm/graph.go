@@ -1,0 +1,87 @@
+package confirm
+
+import (
+	"fmt"
+
+	"github.com/lovoo/goka"
+
+	"tallystick/schemas"
+	"tallystick/schemas/tallyv1"
+)
+
+// Topics names what the processor reads and writes. Its table is the one of the
+// group.
+type Topics struct {
+	Group         string
+	Orders        string
+	Payments      string
+	Confirmations string
+	Exceptions    string
+}
+
+// Define is [Rules.Define] with the rules for exactly-once delivery.
+func Define(t Topics, wrap func(goka.ProcessCallback) goka.ProcessCallback) *goka.GroupGraph {
+	return Rules{}.Define(t, wrap)
+}
+
+// Define returns the graph of the processor. Every callback is put through wrap,
+// which has to keep values away from it that are not messages of its topic: one
+// that gets through makes the processor fail. Without anything to keep away, wrap
+// can return what it is given.
+func (r Rules) Define(
+	t Topics, wrap func(goka.ProcessCallback) goka.ProcessCallback,
+) *goka.GroupGraph {
+	p := processor{
+		rules:         r,
+		confirmations: goka.Stream(t.Confirmations),
+		exceptions:    goka.Stream(t.Exceptions),
+	}
+	return goka.DefineGroup(goka.Group(t.Group),
+		goka.Input(goka.Stream(t.Orders), schemas.Orders, wrap(p.order)),
+		goka.Input(goka.Stream(t.Payments), schemas.Payments, wrap(p.payment)),
+		goka.Output(p.confirmations, schemas.Confirmations),
+		goka.Output(p.exceptions, schemas.Exceptions),
+		goka.Persist(schemas.ConfirmRows),
+	)
+}
+
+type processor struct {
+	rules         Rules
+	confirmations goka.Stream
+	exceptions    goka.Stream
+}
+
+// order is the callback of the topic of orders.
+func (p processor) order(ctx goka.Context, msg any) {
+	m, ok := msg.(*tallyv1.OrderEvent)
+	if !ok {
+		ctx.Fail(fmt.Errorf("confirm: %T is not an order event", msg))
+		return
+	}
+	p.step(ctx, OfOrder(m, ctx.Timestamp()))
+}
+
+// payment is the callback of the topic of payments.
+func (p processor) payment(ctx goka.Context, msg any) {
+	m, ok := msg.(*tallyv1.PaymentEvent)
+	if !ok {
+		ctx.Fail(fmt.Errorf("confirm: %T is not a payment event", msg))
+		return
+	}
+	p.step(ctx, OfPayment(m, ctx.Timestamp()))
+}
+
+// step applies an event to the row of the record's key.
+func (p processor) step(ctx goka.Context, e Event) {
+	row, _ := ctx.Value().(*Row)
+	next, out := Step(p.rules, row, e)
+	if next != row {
+		ctx.SetValue(next)
+	}
+	if c := out.Confirmed; c != nil {
+		ctx.Emit(p.confirmations, ctx.Key(), c)
+	}
+	for _, x := range out.Exceptions {
+		ctx.Emit(p.exceptions, ctx.Key(), x)
+	}
+}

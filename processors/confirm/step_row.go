@@ -1,0 +1,120 @@
+package confirm
+
+import (
+	"tallystick/schemas"
+	"tallystick/schemas/tallyv1"
+)
+
+func rowOrder(e Placed) schemas.RowOrder {
+	o := schemas.RowOrder{
+		CustomerID: e.Order.GetCustomerId(),
+		Total:      e.Order.GetTotal().GetMinor(),
+		Currency:   e.Order.GetTotal().GetCurrency(),
+		EventID:    e.ID,
+		At:         e.At,
+	}
+	if due := e.Order.GetDue(); due != nil {
+		o.Due = micros(due)
+	}
+	return o
+}
+
+func rowPayment(e Received) schemas.RowPayment {
+	return schemas.RowPayment{
+		PaymentID: e.Payment.GetPaymentId(),
+		Amount:    e.Payment.GetAmount().GetMinor(),
+		Currency:  e.Payment.GetAmount().GetCurrency(),
+		Method:    e.Payment.GetMethod(),
+		EventID:   e.ID,
+		At:        e.At,
+	}
+}
+
+// sameOrder tells whether two orders say the same. When and under which event
+// id they were said does not matter.
+func sameOrder(a, b *schemas.RowOrder) bool {
+	return a.CustomerID == b.CustomerID && a.Total == b.Total &&
+		a.Currency == b.Currency && a.Due == b.Due
+}
+
+// samePayment tells whether two payments of one id say the same.
+func samePayment(a, b *schemas.RowPayment) bool {
+	return a.Amount == b.Amount && a.Currency == b.Currency && a.Method == b.Method
+}
+
+// A Disposition is how a record, or a part of its money, ended.
+type Disposition string
+
+// The dispositions of orders. Those of payments are the fields of [Fate].
+const (
+	Pending          Disposition = "pending"
+	ConfirmedInWhole Disposition = "confirmed"
+	Cancelled        Disposition = "cancelled"
+	Rejected         Disposition = "rejected"
+)
+
+// A Fate is how the money of one payment ended, in minor units of its currency.
+// The parts add up to the amount.
+type Fate struct {
+	PaymentID  string
+	Currency   string
+	Amount     int64
+	Confirmed  int64
+	Pending    int64
+	Excess     int64
+	Mismatched int64
+	Unmatched  int64
+	Reversed   int64
+	// ReversedLate tells that the payment was reversed after its fate had been
+	// stated. The parts stay what was stated.
+	ReversedLate bool
+}
+
+// Dispositions returns how the order of a row ended, which is nothing if it has
+// not come and was not ended either, and the fate of each of its payments in the
+// order of their arrival. A reversal whose payment has not come is left out.
+func Dispositions(row *Row) (Disposition, []Fate) {
+	if row == nil {
+		return "", nil
+	}
+	fates := make([]Fate, 0, len(row.Payments))
+	for i := range row.Payments {
+		if p := &row.Payments[i]; p.Currency != "" {
+			fates = append(fates, fate(p))
+		}
+	}
+	switch row.State {
+	case tallyv1.ConfirmRow_AWAITING_ORDER:
+	case tallyv1.ConfirmRow_PENDING:
+		return Pending, fates
+	case tallyv1.ConfirmRow_CONFIRMED:
+		return ConfirmedInWhole, fates
+	case tallyv1.ConfirmRow_CANCELLED:
+		return Cancelled, fates
+	case tallyv1.ConfirmRow_REJECTED:
+		return Rejected, fates
+	}
+	return "", fates
+}
+
+func fate(p *schemas.RowPayment) Fate {
+	f := Fate{
+		PaymentID: p.PaymentID, Currency: p.Currency, Amount: p.Amount,
+		ReversedLate: p.ReversedLate,
+	}
+	switch p.Disposition {
+	case tallyv1.ConfirmRow_WAITING:
+		f.Pending = p.Amount
+	case tallyv1.ConfirmRow_COUNTED:
+		f.Confirmed, f.Excess = p.Confirmed, p.Amount-p.Confirmed
+	case tallyv1.ConfirmRow_EXCESS:
+		f.Excess = p.Amount
+	case tallyv1.ConfirmRow_MISMATCHED:
+		f.Mismatched = p.Amount
+	case tallyv1.ConfirmRow_UNMATCHED:
+		f.Unmatched = p.Amount
+	case tallyv1.ConfirmRow_REVERSED:
+		f.Reversed = p.Amount
+	}
+	return f
+}
