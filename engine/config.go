@@ -1,0 +1,180 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"tallystick/state"
+)
+
+// A Guarantee says what a crash may do to outputs.
+type Guarantee int
+
+const (
+	// ExactlyOnce puts outputs, changelog and offsets into one transaction.
+	ExactlyOnce Guarantee = iota
+	// AtLeastOnce is for brokers without transactions. After a crash records
+	// are processed again, on rows that may already hold them.
+	AtLeastOnce
+)
+
+// String returns the guarantee as settings write it.
+func (g Guarantee) String() string {
+	if g == AtLeastOnce {
+		return "at-least-once"
+	}
+	return "exactly-once"
+}
+
+// ParseGuarantee is the inverse of [Guarantee.String].
+func ParseGuarantee(s string) (Guarantee, error) {
+	for _, g := range []Guarantee{ExactlyOnce, AtLeastOnce} {
+		if s == g.String() {
+			return g, nil
+		}
+	}
+	return 0, fmt.Errorf("engine: guarantee %q is neither exactly-once nor at-least-once", s)
+}
+
+// Misrouted says what happens to a record whose partition is not the one of
+// its key.
+type Misrouted int
+
+const (
+	// StopOnMisrouted stops the worker with [ErrMisrouted].
+	StopOnMisrouted Misrouted = iota
+	// MisroutedToDeadLetters puts the record into the dead letters.
+	MisroutedToDeadLetters
+)
+
+// Config is the setting of one engine, which runs one processor.
+type Config struct {
+	// Brokers are the seeds, host:port. At least one.
+	Brokers []string
+	// Client is put before the engine's own options on every Kafka client:
+	// dialer, TLS, SASL, client id.
+	Client []kgo.Opt
+	// Group is the Goka group, as in goka.DefineGroup.
+	Group string
+	// Instance names this worker within the group; it must survive a restart
+	// (host name, ordinal). Together with the group it is the transactional id.
+	Instance string
+	// State is where the tables are. The engine doesn't close it.
+	State *state.DB
+	// Guarantee is what a crash may do; exactly once by default.
+	Guarantee Guarantee
+
+	// Interval is how long a transaction collects records; 100 ms by default.
+	// It is also how long an output waits to become visible.
+	Interval time.Duration
+	// MaxRecords and MaxBytes end a transaction early; 50,000 and 32 MiB by
+	// default. One poll may go beyond them.
+	MaxRecords int
+	MaxBytes   int
+	// FetchBytes bounds what is fetched of one partition at a time; 256 KiB.
+	FetchBytes int32
+
+	// DeadLetters is the topic for records that can't be processed; by default
+	// the group's name and "-dead-letters".
+	DeadLetters string
+	// AllowTombstones names the inputs whose nil values reach the callback.
+	AllowTombstones []string
+	// OnMisrouted is what happens to a record in the wrong partition.
+	OnMisrouted Misrouted
+	// AllowTransactionV1 admits brokers whose transaction.version is below 2,
+	// where a late EndTxn can end a later transaction (KIP-890).
+	AllowTransactionV1 bool
+
+	// DynamicMembership leaves the group at every stop. By default membership
+	// is static: a worker that comes back in time keeps its partitions.
+	DynamicMembership bool
+	// LeaveOnStop gives a static membership up when Run ends without error.
+	LeaveOnStop bool
+	// SessionTimeout is when the group takes a silent worker for dead; 30 s.
+	SessionTimeout time.Duration
+	// TransactionTimeout is when the broker aborts a transaction; 15 s. It
+	// bounds how long others wait for a worker that died in the middle.
+	TransactionTimeout time.Duration
+
+	// Logger gets what an operator should know; slog's default if nil.
+	Logger *slog.Logger
+	// Probe is for tests of faults; nil otherwise.
+	Probe *Probe
+}
+
+// A Probe lets a test reach into the moments that a fault is aimed at. Its
+// functions may be nil and are called from the engine's own goroutine.
+type Probe struct {
+	// Client is called with every new client of the group.
+	Client func(*kgo.Client)
+	// Committing is called before the transaction is asked to commit.
+	Committing func()
+	// Committed is called between the commit on Kafka and the one on disk.
+	Committed func()
+}
+
+const (
+	maxInterval   = 10 * time.Second
+	instanceBytes = 200
+)
+
+func (c Config) withDefaults() Config {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	def(&c.Interval, 100*time.Millisecond)
+	def(&c.SessionTimeout, 30*time.Second)
+	def(&c.TransactionTimeout, 15*time.Second)
+	if c.MaxRecords == 0 {
+		c.MaxRecords = 50_000
+	}
+	if c.MaxBytes == 0 {
+		c.MaxBytes = 32 << 20
+	}
+	if c.FetchBytes == 0 {
+		c.FetchBytes = 256 << 10
+	}
+	if c.DeadLetters == "" {
+		c.DeadLetters = c.Group + "-dead-letters"
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Probe == nil {
+		c.Probe = &Probe{}
+	}
+	return c
+}
+
+// Validate names every setting that is out of its bounds.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	return errors.Join(
+		need(len(c.Brokers) > 0, "brokers: need at least one"),
+		need(c.Group != "", "group: is empty"),
+		need(c.Instance != "", "instance: is empty"),
+		need(len(c.Instance) <= instanceBytes, "instance: is longer than %d bytes", instanceBytes),
+		need(c.State != nil, "state: is nil"),
+		need(c.Interval >= time.Millisecond && c.Interval <= maxInterval,
+			"interval: %v is not within 1ms and %v", c.Interval, maxInterval),
+		need(c.MaxRecords > 0, "max-records: %d is not above 0", c.MaxRecords),
+		need(c.MaxBytes > 0, "max-bytes: %d is not above 0", c.MaxBytes),
+		need(c.FetchBytes > 0, "fetch-bytes: %d is not above 0", c.FetchBytes),
+		need(c.TransactionTimeout >= 2*c.Interval,
+			"transaction-timeout: %v is below twice the interval", c.TransactionTimeout),
+		need(c.SessionTimeout >= time.Second, "session-timeout: %v is below 1s", c.SessionTimeout),
+	)
+}
+
+func need(ok bool, format string, args ...any) error {
+	if ok {
+		return nil
+	}
+	return fmt.Errorf("engine: "+format, args...)
+}

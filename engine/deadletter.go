@@ -1,0 +1,124 @@
+package engine
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// The classes of dead letters, as in their tally.class header.
+const (
+	classMalformed = "malformed" // its bytes can't be decoded
+	classCheck     = "check"     // it was decoded and failed a check
+	classPanic     = "panic"     // its callback panicked
+	classTombstone = "tombstone" // its value is nil and the input doesn't allow that
+	classNoKey     = "no-key"    // it has no key
+	classMisrouted = "misrouted" // it is in the wrong partition
+	classLarge     = "too-large" // its output is larger than the broker takes
+)
+
+const (
+	deadValueBytes  = 64 << 10 // of the value that a dead letter keeps
+	deadReasonBytes = 1 << 10
+	deadHeaders     = 100     // of the original headers that a dead letter keeps
+	deadHeaderBytes = 8 << 10 // of each of them
+)
+
+// A spot is one record's place in the log.
+type spot struct {
+	place
+	offset int64
+}
+
+// A verdict says why a record can't be processed.
+type verdict struct{ class, reason string }
+
+// quarantine holds the records that made a transaction fail, until the
+// transaction that carries them to the dead letters is committed.
+type quarantine struct {
+	mu   sync.Mutex
+	held map[spot]verdict
+}
+
+func (q *quarantine) add(s spot, v verdict) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.held == nil {
+		q.held = map[spot]verdict{}
+	}
+	q.held[s] = v
+}
+
+func (q *quarantine) find(s spot) (verdict, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	v, ok := q.held[s]
+	return v, ok
+}
+
+func (q *quarantine) drop(spots []spot) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, s := range spots {
+		delete(q.held, s)
+	}
+}
+
+// bury puts r into the dead letters, within the open transaction.
+func (ep *epoch) bury(r *kgo.Record, v verdict) {
+	ep.buried.Add(1)
+	ep.e.log.Warn("record goes to the dead letters", "topic", r.Topic, "partition", r.Partition,
+		"offset", r.Offset, "key", printable(r.Key), "class", v.class, "reason", v.reason)
+	ep.produce(deadLetter(ep.e.cfg.DeadLetters, ep.e.cfg.Group, r, v), ep.wrote)
+}
+
+// deadLetter is r as the dead letters keep it: key and value as they were, what
+// is known of it in headers. Its own headers follow with a prefix.
+func deadLetter(topic, group string, r *kgo.Record, v verdict) *kgo.Record {
+	sum := sha256.Sum256(r.Value)
+	value := r.Value
+	if len(value) > deadValueBytes {
+		value = value[:deadValueBytes]
+	}
+	d := &kgo.Record{Topic: topic, Key: r.Key, Value: value, Timestamp: r.Timestamp}
+	add := func(key, value string) {
+		d.Headers = append(d.Headers, kgo.RecordHeader{Key: "tally." + key, Value: []byte(value)})
+	}
+	add("topic", r.Topic)
+	add("partition", strconv.Itoa(int(r.Partition)))
+	add("offset", strconv.FormatInt(r.Offset, 10))
+	add("timestamp", strconv.FormatInt(r.Timestamp.UnixMilli(), 10))
+	add("group", group)
+	add("class", v.class)
+	add("reason", cut(v.reason, deadReasonBytes))
+	add("value-bytes", strconv.Itoa(len(r.Value)))
+	add("value-sha256", hex.EncodeToString(sum[:]))
+	for i, h := range r.Headers {
+		if i == deadHeaders {
+			add("headers-cut", strconv.Itoa(len(r.Headers)-deadHeaders))
+			break
+		}
+		h.Key = "orig." + cut(h.Key, deadReasonBytes)
+		h.Value = h.Value[:min(len(h.Value), deadHeaderBytes)]
+		d.Headers = append(d.Headers, h)
+	}
+	return d
+}
+
+// cut shortens s to n bytes of valid UTF-8.
+func cut(s string, n int) string {
+	for len(s) > n {
+		s = s[:n]
+		for len(s) > 0 && !utf8.ValidString(s[max(0, len(s)-utf8.UTFMax):]) {
+			s = s[:len(s)-1]
+		}
+	}
+	return s
+}
+
+// printable is a key as a log line can hold it.
+func printable(key []byte) string { return strconv.QuoteToASCII(cut(string(key), 200)) }

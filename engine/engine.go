@@ -1,0 +1,253 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lovoo/goka"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"tallystick/state"
+	"tallystick/topology/keyhash"
+)
+
+// An Engine runs one Goka processor. It is made by [New], gives its wrapper and
+// options to the processor's definition, and is run once.
+type Engine struct {
+	cfg      Config
+	log      *slog.Logger
+	admin    *admin
+	stats    counters
+	poison   quarantine
+	inputs   map[string]bool // topics of the graph; true if tombstones are allowed
+	epoch    atomic.Pointer[epoch]
+	session  atomic.Pointer[session]
+	stopOnce sync.Once
+	stopped  error         // why the engine stopped; set once
+	stalled  chan struct{} // closed when callbacks did not finish
+	cluster  string
+	running  context.Context // of Run
+
+	mu     sync.Mutex
+	tables map[int32]*state.Table // the group's table, by partition, while assigned
+	ends   map[place]int64        // where the restore of a table partition ended
+	counts map[string]int32       // partitions of each input
+	unread map[place]int64        // records behind the last one fetched
+}
+
+// A place is a partition of a topic.
+type place struct {
+	topic     string
+	partition int32
+}
+
+// New returns an engine for cfg. It opens no connection.
+func New(cfg Config) (*Engine, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	e := &Engine{
+		cfg:    cfg,
+		log:    cfg.Logger.With("group", cfg.Group, "instance", cfg.Instance),
+		inputs: map[string]bool{},
+		tables: map[int32]*state.Table{},
+		ends:   map[place]int64{},
+		counts: map[string]int32{},
+		unread: map[place]int64{},
+
+		stalled: make(chan struct{}),
+	}
+	return e, nil
+}
+
+// TransactionalID is the id under which the engine's transactions run.
+func (e *Engine) TransactionalID() string { return e.cfg.Group + "-" + e.cfg.Instance }
+
+// Options are the options with which goka.NewProcessor makes a processor that
+// this engine runs. [Engine.Run] uses them; they are exported for programs that
+// make the processor themselves.
+func (e *Engine) Options() []goka.ProcessorOption {
+	return []goka.ProcessorOption{
+		goka.WithConsumerGroupBuilder(e.consumerGroup),
+		goka.WithConsumerSaramaBuilder(e.tableConsumer),
+		goka.WithProducerBuilder(e.producer),
+		goka.WithTopicManagerBuilder(e.topicManager),
+		goka.WithStorageBuilder(e.storage),
+		goka.WithContextWrapper(e.wrapContext),
+		goka.WithHasher(keyhash.New),
+		goka.WithPartitionChannelSize(laneDepth),
+		goka.WithNilHandling(goka.NilProcess), // the engine has taken the others out
+		goka.WithLogger(gokaLogger{e.log}),
+	}
+}
+
+// Run makes the processor of g and runs it until ctx is done, which commits
+// what is in flight and returns nil, or until it can't go on safely, which
+// returns one of the package's errors. It is called once.
+func (e *Engine) Run(ctx context.Context, g *goka.GroupGraph) error {
+	if string(g.Group()) != e.cfg.Group {
+		return fmt.Errorf("engine: graph is of group %s, config of %s", g.Group(), e.cfg.Group)
+	}
+	// Answers about topics are not cached for long: topics are made and asked for.
+	client, err := kgo.NewClient(append(e.clientOptions(),
+		kgo.MetadataMinAge(20*time.Millisecond))...)
+	if err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+	defer client.Close()
+	e.admin = &admin{client: client, kadm: kadm.NewClient(client), log: e.log}
+	e.running = ctx
+	if err := e.prepare(ctx, g); err != nil {
+		return err
+	}
+	p, err := goka.NewProcessor(e.cfg.Brokers, g, e.Options()...)
+	if err != nil {
+		return e.reason(fmt.Errorf("engine: make processor: %w", err))
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+	select {
+	case err = <-ended:
+	case <-e.stalled: // Goka would wait for the callback, perhaps for ever
+		return e.reason(nil)
+	}
+	if err := e.reason(err); err != nil {
+		return err
+	}
+	if e.cfg.LeaveOnStop && !e.cfg.DynamicMembership {
+		return e.admin.leave(context.WithoutCancel(ctx), e.cfg.Group, e.cfg.Instance)
+	}
+	return nil
+}
+
+// prepare checks the cluster and the topics before Goka sees them, so that
+// what is wrong has a name.
+func (e *Engine) prepare(ctx context.Context, g *goka.GroupGraph) error {
+	for _, in := range g.InputStreams() {
+		e.inputs[in.Topic()] = false
+	}
+	if loop := g.LoopStream(); loop != nil {
+		e.inputs[loop.Topic()] = false
+	}
+	for _, t := range e.cfg.AllowTombstones {
+		if _, ok := e.inputs[t]; !ok {
+			return fmt.Errorf("engine: allow-tombstones: %s is not an input", t)
+		}
+		e.inputs[t] = true
+	}
+	if e.cfg.Guarantee == ExactlyOnce && !e.cfg.AllowTransactionV1 {
+		if err := e.admin.transactionVersion(ctx); err != nil {
+			return err
+		}
+	}
+	var err error
+	if e.cluster, err = e.admin.cluster(ctx); err != nil {
+		return err
+	}
+	e.counts, err = e.admin.checkTopics(ctx, g, e.cfg.DeadLetters)
+	return err
+}
+
+// stop records why the engine stops; the first reason stands.
+func (e *Engine) stop(err error) error {
+	e.stopOnce.Do(func() { e.stopped = err })
+	return err
+}
+
+// reason replaces what Goka made of an error by the error itself.
+func (e *Engine) reason(err error) error {
+	e.stopOnce.Do(func() { e.stopped = err })
+	return e.stopped
+}
+
+// Table returns the committed rows of an assigned partition of the group's
+// table, and false if the partition is not assigned to this worker.
+func (e *Engine) Table(partition int32) (state.View, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	t, ok := e.tables[partition]
+	if !ok {
+		return state.View{}, false
+	}
+	return t.Committed(), true
+}
+
+// assignedTables are the partitions of the group's table that this worker owns.
+func (e *Engine) assignedTables() []*state.Table {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Collect(maps.Values(e.tables))
+}
+
+// partitionCount is the number of partitions of an input.
+func (e *Engine) partitionCount(topic string) int32 { return e.counts[topic] }
+
+// saw notes how many records of an input are still unread.
+func (e *Engine) saw(at place, unread int64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.stats.lag.Add(unread - e.unread[at])
+	e.unread[at] = unread
+}
+
+func (e *Engine) clientOptions() []kgo.Opt {
+	opts := append([]kgo.Opt{}, e.cfg.Client...)
+	return append(opts,
+		kgo.SeedBrokers(e.cfg.Brokers...),
+		kgo.ClientID(e.TransactionalID()),
+		kgo.MaxDecompressBatchBytes(64<<20),
+	)
+}
+
+// consume runs epochs, the lives of one client each, until ctx is done or an
+// error comes that a new client doesn't get over.
+func (e *Engine) consume(ctx context.Context, topics []string, h handler) error {
+	const longest = 5 * time.Second
+	wait := 50 * time.Millisecond
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := e.live(ctx, topics, h)
+		var r restart
+		if !errors.As(err, &r) {
+			if err != nil {
+				return e.stop(err)
+			}
+			continue
+		}
+		e.stats.restarts.Add(1)
+		e.log.Warn("starting again with a new client", "cause", err)
+		if time.Since(began) > longest {
+			wait = 50 * time.Millisecond
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, longest)
+	}
+	return nil
+}
+
+// gokaLogger hands Goka's words to slog at debug level: what matters to an
+// operator the engine says itself.
+type gokaLogger struct{ log *slog.Logger }
+
+func (l gokaLogger) Printf(format string, args ...any) {
+	if l.log.Enabled(context.TODO(), slog.LevelDebug) {
+		l.log.Debug("goka: " + strings.TrimSpace(fmt.Sprintf(format, args...)))
+	}
+}
+
+func (l gokaLogger) Println(args ...any) { l.Printf("%s", fmt.Sprintln(args...)) }
+
+func (l gokaLogger) Print(args ...any) { l.Printf("%s", fmt.Sprint(args...)) }

@@ -1,0 +1,52 @@
+package engine
+
+import (
+	"slices"
+	"sync/atomic"
+)
+
+type counters struct {
+	records, transactions, aborts, restarts atomic.Int64
+	restored, rebuilt, deadLetters          atomic.Int64
+	outputs, rows, sessions                 atomic.Int64
+	lag                                     atomic.Int64
+	ready                                   atomic.Bool
+}
+
+// Stats is what an engine has done since it was made.
+type Stats struct {
+	Records      int64 `json:"records"`      // inputs in committed transactions
+	Transactions int64 `json:"transactions"` // committed
+	Aborts       int64 `json:"aborts"`
+	Restarts     int64 `json:"restarts"` // new clients after an error
+	Sessions     int64 `json:"sessions"` // assignments followed
+	Rows         int64 `json:"rows"`     // written to the changelog and committed
+	Restored     int64 `json:"restored"` // changelog records read to bring tables up
+	Rebuilt      int64 `json:"rebuilt"`  // tables set aside and rebuilt
+	DeadLetters  int64 `json:"dead_letters"`
+	// Lag is how many records of the assigned inputs were still unread when
+	// last looked, as the latest fetches told.
+	Lag int64 `json:"lag"`
+	// Ready means that an assignment was followed and its tables are restored.
+	Ready bool `json:"ready"`
+	// Partitions of the group's table that are assigned, in order.
+	Partitions []int32 `json:"partitions"`
+}
+
+// Stats returns the engine's counters. It may be called at any time.
+func (e *Engine) Stats() Stats {
+	e.mu.Lock()
+	partitions := make([]int32, 0, len(e.tables))
+	for p := range e.tables {
+		partitions = append(partitions, p)
+	}
+	e.mu.Unlock()
+	slices.Sort(partitions)
+	c := &e.stats
+	return Stats{
+		Records: c.records.Load(), Transactions: c.transactions.Load(), Aborts: c.aborts.Load(),
+		Restarts: c.restarts.Load(), Sessions: c.sessions.Load(), Rows: c.rows.Load(),
+		Restored: c.restored.Load(), Rebuilt: c.rebuilt.Load(), DeadLetters: c.deadLetters.Load(),
+		Lag: c.lag.Load(), Ready: c.ready.Load(), Partitions: partitions,
+	}
+}

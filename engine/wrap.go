@@ -1,0 +1,182 @@
+package engine
+
+import (
+	"fmt"
+	"runtime/debug"
+
+	"github.com/lovoo/goka"
+)
+
+// Wrap is put around every callback of the processor. A record goes to the dead
+// letters, in the same transaction as everything else, and cb does not see it
+//
+//   - if its decoded value is an error: codecs of inputs should be total, see [Total];
+//   - if one of checks, given its key and decoded value, returns an error.
+//
+// If cb panics, the transaction is aborted and replayed without that record,
+// which goes to the dead letters. A row that can't be decoded stops the worker.
+func (e *Engine) Wrap(
+	cb goka.ProcessCallback, checks ...func(key string, msg any) error,
+) goka.ProcessCallback {
+	return func(ctx goka.Context, msg any) {
+		c, ok := ctx.(*callContext)
+		if !ok { // outside of the engine, as in Goka's tester
+			cb(ctx, msg)
+			return
+		}
+		if c.session == nil || c.session.failed.Load() {
+			return // the transaction is lost; its records come again
+		}
+		if err, bad := msg.(error); bad {
+			c.bury(verdict{classMalformed, err.Error()})
+			return
+		}
+		for _, check := range checks {
+			if err := check(c.Key(), msg); err != nil {
+				c.bury(verdict{classCheck, err.Error()})
+				return
+			}
+		}
+		c.call(cb, msg)
+	}
+}
+
+// Total makes a codec fit for an input: what it can't decode becomes a value,
+// the error, which [Engine.Wrap] sends to the dead letters. Goka itself would
+// stop the worker.
+func Total(c goka.Codec) goka.Codec { return total{c} }
+
+type total struct{ goka.Codec }
+
+// Decode returns the error of the codec as the value.
+func (t total) Decode(b []byte) (any, error) {
+	v, err := t.Codec.Decode(b)
+	if err != nil {
+		return err, nil
+	}
+	return v, nil
+}
+
+type gokaContext = goka.Context // so that the embedded field doesn't hide its method
+
+// callContext is what a callback sees of the engine. It lets outputs know their
+// cause, and tells a panic of Goka's from one of the callback's.
+type callContext struct {
+	gokaContext
+	session *session
+	inGoka  bool   // within a method of Goka's context
+	cause   []byte // set by the first emit
+}
+
+func (e *Engine) wrapContext(ctx goka.Context) goka.Context {
+	return &callContext{gokaContext: ctx, session: e.session.Load()}
+}
+
+func (c *callContext) call(cb goka.ProcessCallback, msg any) {
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		if c.inGoka { // a codec of ours, a wrong topic: a defect, not bad input
+			c.session.fail(fmt.Errorf("%w: key %s, from %s: %v", ErrRow,
+				printable([]byte(c.Key())), c.spot(), p))
+			return
+		}
+		v := verdict{classPanic, fmt.Sprintf("panic: %v", p)}
+		c.session.ep.e.log.Error("callback panicked", "at", c.spot().String(), "panic", p,
+			"stack", string(debug.Stack()))
+		c.session.ep.e.poison.add(c.spot(), v)
+		c.session.fail(again(fmt.Errorf("callback panicked at %s: %v", c.spot(), p)))
+	}()
+	cb(c, msg)
+}
+
+func (c *callContext) spot() spot {
+	return spot{place{string(c.Topic()), c.Partition()}, c.Offset()}
+}
+
+func (s spot) String() string { return fmt.Sprintf("%s/%d@%d", s.topic, s.partition, s.offset) }
+
+func (c *callContext) bury(v verdict) {
+	r := c.session.find(c.spot())
+	if r == nil {
+		c.session.fail(fmt.Errorf("%w: %s was not delivered", ErrRefused, c.spot()))
+		return
+	}
+	c.session.ep.bury(r, v)
+}
+
+func (c *callContext) from() goka.ContextOption {
+	if c.cause == nil {
+		c.cause = cause{timestamp: c.Timestamp(), spot: c.spot()}.bytes()
+	}
+	return goka.WithCtxEmitHeaders(goka.Headers{causeHeader: c.cause})
+}
+
+// Value is Goka's.
+func (c *callContext) Value() any {
+	c.inGoka = true
+	v := c.gokaContext.Value()
+	c.inGoka = false
+	return v
+}
+
+// SetValue is Goka's.
+func (c *callContext) SetValue(value any, options ...goka.ContextOption) {
+	c.inGoka = true
+	c.gokaContext.SetValue(value, options...)
+	c.inGoka = false
+}
+
+// Delete is Goka's.
+func (c *callContext) Delete(options ...goka.ContextOption) {
+	c.inGoka = true
+	c.gokaContext.Delete(options...)
+	c.inGoka = false
+}
+
+// Emit is Goka's; the output gets the timestamp of the record it comes from.
+func (c *callContext) Emit(
+	topic goka.Stream, key string, value any, options ...goka.ContextOption,
+) {
+	c.inGoka = true
+	c.gokaContext.Emit(topic, key, value, append(options, c.from())...)
+	c.inGoka = false
+}
+
+// Loopback is Goka's; the output gets the timestamp of the record it comes from.
+func (c *callContext) Loopback(key string, value any, options ...goka.ContextOption) {
+	c.inGoka = true
+	c.gokaContext.Loopback(key, value, append(options, c.from())...)
+	c.inGoka = false
+}
+
+// Join is Goka's.
+func (c *callContext) Join(topic goka.Table) any {
+	c.inGoka = true
+	v := c.gokaContext.Join(topic)
+	c.inGoka = false
+	return v
+}
+
+// Lookup is Goka's.
+func (c *callContext) Lookup(topic goka.Table, key string) any {
+	c.inGoka = true
+	v := c.gokaContext.Lookup(topic, key)
+	c.inGoka = false
+	return v
+}
+
+// Fail stops the worker.
+func (c *callContext) Fail(err error) {
+	c.inGoka = true
+	c.gokaContext.Fail(err)
+	c.inGoka = false
+}
+
+// DeferCommit is refused: the transaction would have to wait for it.
+func (c *callContext) DeferCommit() func(error) {
+	c.session.fail(fmt.Errorf("%w: DeferCommit", ErrRefused))
+	return func(error) {}
+}
