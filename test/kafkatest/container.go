@@ -108,6 +108,10 @@ func (b *box) start(ctx context.Context) (string, error) {
 		c, err := testcontainers.Run(ctx, image(),
 			testcontainers.WithExposedPorts(clientPort),
 			testcontainers.WithEnv(b.env),
+			// By this a run of many test binaries finds what is its own.
+			testcontainers.WithLabels(map[string]string{
+				"tallystick.report": os.Getenv("TALLY_TEST_REPORT"),
+			}),
 			testcontainers.WithLogger(log.NewNoopLogger()),
 			testcontainers.WithHostConfigModifier(b.bind))
 		if err != nil {
