@@ -16,7 +16,7 @@ import (
 const (
 	restoreFetchBytes = 4 << 20
 	restoreProgress   = 2 * time.Second
-	hangingMargin     = 20 * time.Second
+	hangingMargin     = 5 * time.Second
 )
 
 // restore brings a table up to its changelog and returns the high watermark it
@@ -80,7 +80,7 @@ func (e *Engine) settled(ctx context.Context, at place) (ends, error) {
 	if err != nil {
 		return log, err
 	}
-	patience := e.cfg.TransactionTimeout + hangingMargin
+	patience := 2*e.cfg.TransactionTimeout + hangingMargin
 	began, wait := time.Now(), 2*time.Millisecond
 	for high := log.high; log.stable < high; wait = min(2*wait, 100*time.Millisecond) {
 		if waited := time.Since(began); waited > patience {

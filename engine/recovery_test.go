@@ -1,0 +1,301 @@
+package engine_test
+
+import (
+	"errors"
+	"maps"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/lovoo/goka"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"tallystick/engine"
+)
+
+func TestRestartReadsOnlyTheTail(t *testing.T) {
+	w := newWorld(t)
+	fs := vfs.NewMem()
+	wk := w.start(fs, nil)
+	w.sendMany(0, 300)
+	w.joined(300)
+	wk.end()
+	wk = w.start(fs, nil)
+	w.sendMany(300, 400)
+	w.joined(400)
+	if n := wk.e.Stats().Restored; n != 0 {
+		t.Errorf("restored %d records after a clean stop, want 0", n)
+	}
+	wk.end()
+}
+
+func TestWipedTableIsTheSame(t *testing.T) {
+	w := newWorld(t)
+	wk := w.start(vfs.NewMem(), nil)
+	w.sendMany(0, 300)
+	w.joined(300)
+	before := wk.local()
+	wk.end()
+	wk = w.start(vfs.NewMem(), nil)
+	w.eventually("restored", func() bool { return wk.e.Stats().Ready })
+	if after := wk.local(); !maps.Equal(before, after) || len(after) != 300 {
+		t.Errorf("restored %d rows, not the same %d", len(after), len(before))
+	}
+	if n := wk.e.Stats().Restored; n < 300 {
+		t.Errorf("restored %d records, want at least 300", n)
+	}
+	wk.end()
+}
+
+// TestCrashBetweenKafkaAndDisk stops the world between the two commits, the
+// moment for which the protocol is made, and goes on from the disk as it was.
+func TestCrashBetweenKafkaAndDisk(t *testing.T) {
+	w := newWorld(t)
+	w.sendMany(0, 50)
+	fs := vfs.NewCrashableMem()
+	release := make(chan struct{})
+	var dead sync.WaitGroup
+	for life := range 5 {
+		frozen := make(chan *vfs.MemFS, 1)
+		left := 2
+		wk := w.start(fs, nil, func(c *engine.Config) {
+			c.Probe = &engine.Probe{Committed: func() {
+				if left--; left == 0 {
+					frozen <- fs.CrashClone(vfs.CrashCloneCfg{
+						UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, uint64(life))),
+					})
+					<-release
+				}
+			}}
+		})
+		for i := 0; len(frozen) == 0; i++ {
+			w.sendMany(50+life*1000+i, 51+life*1000+i)
+			if i > 500 {
+				t.Fatal("no second transaction")
+			}
+		}
+		fs = <-frozen
+		dead.Go(func() {
+			<-release
+			_ = wk.wait(true) // it finds itself fenced, or writes to a disk that is gone
+		})
+	}
+	wk := w.start(fs, nil)
+	sent := map[string]bool{}
+	for _, r := range w.committed(leftTopic) {
+		sent[string(r.Key)] = true
+	}
+	w.joined(len(sent))
+	if r := wk.e.Stats().Rebuilt; r != 0 {
+		t.Errorf("%d tables were rebuilt, want none", r)
+	}
+	if got, want := wk.local(), w.rows(); !maps.Equal(got, want) {
+		t.Errorf("local rows differ from the changelog: %d and %d rows", len(got), len(want))
+	}
+	wk.end()
+	close(release)
+	dead.Wait()
+}
+
+func TestTwinIsFenced(t *testing.T) {
+	w := newWorld(t)
+	first := w.start(vfs.NewMem(), nil)
+	w.sendMany(0, 50)
+	w.joined(50)
+	second := w.start(vfs.NewMem(), nil)
+	err := first.wait(false)
+	if !errors.Is(err, engine.ErrFenced) {
+		t.Errorf("the first of two with one name ended with %v, want %v", err, engine.ErrFenced)
+	}
+	w.sendMany(50, 100)
+	w.joined(100)
+	second.end()
+}
+
+func TestSecondWorkerTakesItsShare(t *testing.T) {
+	w := newWorld(t)
+	w.sendMany(0, 200)
+	fs := vfs.NewMem()
+	one := w.start(fs, nil)
+	w.joined(200)
+	two := w.start(vfs.NewMem(), nil, func(c *engine.Config) { c.Instance = "two" })
+	w.eventually("two workers share", func() bool {
+		return len(one.e.Stats().Partitions) == 2 && len(two.e.Stats().Partitions) == 2 &&
+			one.e.Stats().Ready && two.e.Stats().Ready
+	})
+	w.sendMany(200, 400)
+	w.joined(400)
+	if n := one.e.Stats().Restored; n != 0 {
+		t.Errorf("the worker that kept its partitions restored %d records", n)
+	}
+	two.end()
+	w.sendMany(400, 500)
+	w.joined(500)
+	one.end()
+}
+
+func leaving(c *engine.Config) { c.LeaveOnStop = true }
+
+func TestGroupOffsetsLost(t *testing.T) {
+	w := newWorld(t)
+	fs := vfs.NewMem()
+	wk := w.start(fs, nil, leaving)
+	w.sendMany(0, 50)
+	w.joined(50)
+	wk.end()
+	if _, err := w.admin.DeleteGroup(t.Context(), testGroup); err != nil {
+		t.Fatal(err)
+	}
+	wk = w.start(fs, nil, func(c *engine.Config) { c.Instance = "other" })
+	if err := wk.wait(false); !errors.Is(err, engine.ErrOffsetsLost) {
+		t.Errorf("ended with %v, want %v", err, engine.ErrOffsetsLost)
+	}
+	w.joined(50)
+}
+
+// TestTableOfAnotherLog begins with a table whose topic was deleted and made
+// again: nothing in it may be trusted.
+func TestTableOfAnotherLog(t *testing.T) {
+	w := newWorld(t)
+	fs := vfs.NewMem()
+	wk := w.start(fs, nil, leaving)
+	w.sendMany(0, 50)
+	w.joined(50)
+	wk.end()
+	topics := []string{testTable, leftTopic, rightTopic, joinedTopic}
+	if _, err := w.admin.DeleteTopics(t.Context(), topics...); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.admin.DeleteGroup(t.Context(), testGroup); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.admin.CreateTopics(t.Context(), testParts, 1, nil, topics[1:]...); err != nil {
+		t.Fatal(err)
+	}
+	wk = w.start(fs, nil)
+	w.client.PurgeTopicsFromClient(topics...)
+	w.sendMany(1000, 1010)
+	w.joined(10)
+	if got, want := wk.local(), w.rows(); !maps.Equal(got, want) {
+		t.Errorf("%d local rows, %d in the changelog", len(got), len(want))
+	}
+	wk.end()
+}
+
+func TestHangingTransaction(t *testing.T) {
+	w := newWorld(t)
+	wk := w.start(vfs.NewMem(), nil)
+	w.sendMany(0, 10)
+	w.joined(10)
+	wk.end()
+	stranger := w.newClient(kgo.TransactionalID("stranger"), kgo.TransactionTimeout(time.Minute))
+	if err := stranger.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	r := &kgo.Record{Topic: testTable, Key: []byte("k1"), Value: []byte("l9r9")}
+	if err := stranger.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	wk = w.start(vfs.NewMem(), nil, func(c *engine.Config) {
+		c.TransactionTimeout = 500 * time.Millisecond
+	})
+	if err := wk.wait(false); !errors.Is(err, engine.ErrHangingTransaction) {
+		t.Errorf("ended with %v, want %v", err, engine.ErrHangingTransaction)
+	}
+}
+
+// TestRestoreStepsOverMarkers restores from a log whose tail holds nothing that
+// a consumer delivers: an aborted transaction, then nothing.
+func TestRestoreStepsOverMarkers(t *testing.T) {
+	w := newWorld(t)
+	fs := vfs.NewMem()
+	wk := w.start(fs, nil)
+	w.sendMany(0, 40)
+	w.joined(40)
+	wk.end()
+	stranger := w.newClient(kgo.TransactionalID("stranger"))
+	for range 3 {
+		if err := stranger.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		for p := range int32(testParts) {
+			stranger.Produce(t.Context(), &kgo.Record{
+				Topic: testTable, Partition: p, Key: []byte("k1"), Value: []byte("l7r7"),
+			}, nil)
+		}
+		if err := stranger.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := stranger.EndTransaction(t.Context(), kgo.TryAbort); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, disk := range []vfs.FS{fs, vfs.NewMem()} {
+		wk = w.start(disk, nil)
+		w.eventually("restored", func() bool { return wk.e.Stats().Ready })
+		if got, want := wk.local(), w.rows(); !maps.Equal(got, want) || len(got) != 40 {
+			t.Errorf("%d local rows, %d in the changelog, want 40", len(got), len(want))
+		}
+		wk.end()
+	}
+}
+
+func TestAtLeastOnceJoinsAll(t *testing.T) {
+	w := newWorld(t)
+	once := func(c *engine.Config) { c.Guarantee = engine.AtLeastOnce }
+	fs := vfs.NewMem()
+	wk := w.start(fs, nil, once)
+	w.sendMany(0, 200)
+	w.joined(200)
+	wk.end()
+	wk = w.start(fs, nil, once)
+	w.sendMany(200, 300)
+	w.joined(300)
+	wk.end()
+}
+
+func TestStuckCallbackStopsTheWorker(t *testing.T) {
+	w := newWorld(t)
+	free := make(chan struct{})
+	defer close(free)
+	wk := w.start(vfs.NewMem(), func(goka.Context, any) { <-free }, func(c *engine.Config) {
+		c.TransactionTimeout = time.Second
+	})
+	w.send(leftTopic, "a=1")
+	select {
+	case err := <-wk.done:
+		if !errors.Is(err, engine.ErrStalled) {
+			t.Errorf("ended with %v, want %v", err, engine.ErrStalled)
+		}
+	case <-time.After(testWithin):
+		t.Fatal("a stuck callback did not stop the worker")
+	}
+}
+
+func TestDeferCommitIsRefused(t *testing.T) {
+	w := newWorld(t)
+	wk := w.start(vfs.NewMem(), func(ctx goka.Context, _ any) { ctx.DeferCommit()(nil) })
+	w.send(leftTopic, "a=1")
+	if err := wk.wait(false); !errors.Is(err, engine.ErrRefused) {
+		t.Errorf("ended with %v, want %v", err, engine.ErrRefused)
+	}
+}
+
+func TestFailStopsTheWorker(t *testing.T) {
+	w := newWorld(t)
+	wk := w.start(vfs.NewMem(), func(ctx goka.Context, _ any) {
+		ctx.SetValue("l1r0")
+		ctx.Fail(errors.New("on purpose"))
+	})
+	w.send(leftTopic, "a=1")
+	err := wk.wait(false)
+	if !errors.Is(err, engine.ErrRow) || !strings.Contains(err.Error(), "on purpose") {
+		t.Errorf("ended with %v, want %v: on purpose", err, engine.ErrRow)
+	}
+	if rows := w.rows(); len(rows) != 0 {
+		t.Errorf("rows of the failed transaction were committed: %v", rows)
+	}
+}
