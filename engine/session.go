@@ -146,8 +146,10 @@ func (s *session) run() {
 			c := &claim{topic: t, partition: p, messages: make(chan *sarama.ConsumerMessage, laneDepth)}
 			s.claims = append(s.claims, c)
 			if s.lanes[p] == nil {
-				l := &lane{in: make(chan []sarama.ConsumerMessage, 16), out: c.messages,
-					done: make(chan struct{})}
+				l := &lane{
+					in: make(chan []sarama.ConsumerMessage, 16), out: c.messages,
+					done: make(chan struct{}),
+				}
 				s.lanes[p] = l
 				go l.carry(s.lost)
 			}
