@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/lovoo/goka"
+	"google.golang.org/protobuf/proto"
 
 	"tallystick/schemas"
 	"tallystick/schemas/tallyv1"
@@ -17,6 +18,9 @@ type Topics struct {
 	Payments      string
 	Confirmations string
 	Exceptions    string
+	// CloudEvents puts ce_* headers on what is emitted. It costs as much as the
+	// decision itself.
+	CloudEvents bool
 }
 
 // Define is [Rules.Define] with the rules for exactly-once delivery.
@@ -35,6 +39,8 @@ func (r Rules) Define(
 		rules:         r,
 		confirmations: goka.Stream(t.Confirmations),
 		exceptions:    goka.Stream(t.Exceptions),
+		source:        t.Group,
+		headers:       t.CloudEvents,
 	}
 	return goka.DefineGroup(goka.Group(t.Group),
 		goka.Input(goka.Stream(t.Orders), schemas.Orders, wrap(p.order)),
@@ -49,6 +55,8 @@ type processor struct {
 	rules         Rules
 	confirmations goka.Stream
 	exceptions    goka.Stream
+	source        string
+	headers       bool
 }
 
 // order is the callback of the topic of orders.
@@ -79,9 +87,17 @@ func (p processor) step(ctx goka.Context, e Event) {
 		ctx.SetValue(next)
 	}
 	if c := out.Confirmed; c != nil {
-		ctx.Emit(p.confirmations, ctx.Key(), c)
+		p.emit(ctx, p.confirmations, c.GetMeta(), c)
 	}
 	for _, x := range out.Exceptions {
-		ctx.Emit(p.exceptions, ctx.Key(), x)
+		p.emit(ctx, p.exceptions, x.GetMeta(), x)
 	}
+}
+
+func (p processor) emit(ctx goka.Context, to goka.Stream, m *tallyv1.Meta, e proto.Message) {
+	if p.headers {
+		ctx.Emit(to, ctx.Key(), e, p.cloudEvent(m, kind(e)))
+		return
+	}
+	ctx.Emit(to, ctx.Key(), e)
 }

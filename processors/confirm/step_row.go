@@ -47,10 +47,10 @@ type Disposition string
 
 // The dispositions of orders. Those of payments are the fields of [Fate].
 const (
-	Pending          Disposition = "pending"
-	ConfirmedInWhole Disposition = "confirmed"
-	Cancelled        Disposition = "cancelled"
-	Rejected         Disposition = "rejected"
+	Pending   Disposition = "pending"
+	Confirmed Disposition = "confirmed"
+	Cancelled Disposition = "cancelled"
+	Rejected  Disposition = "rejected"
 )
 
 // A Fate is how the money of one payment ended, in minor units of its currency.
@@ -88,7 +88,7 @@ func Dispositions(row *Row) (Disposition, []Fate) {
 	case tallyv1.ConfirmRow_PENDING:
 		return Pending, fates
 	case tallyv1.ConfirmRow_CONFIRMED:
-		return ConfirmedInWhole, fates
+		return Confirmed, fates
 	case tallyv1.ConfirmRow_CANCELLED:
 		return Cancelled, fates
 	case tallyv1.ConfirmRow_REJECTED:

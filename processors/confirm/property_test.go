@@ -1,0 +1,438 @@
+package confirm_test
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+	"pgregory.net/rapid"
+
+	"tallystick/processors/confirm"
+	"tallystick/schemas"
+	"tallystick/schemas/tallyv1"
+)
+
+// A record is an event with the message it came in.
+type record struct {
+	event confirm.Event
+	text  string
+}
+
+func (r record) String() string { return r.text }
+
+func orderRecord(m *tallyv1.OrderEvent, recorded time.Time) record {
+	b, _ := schemas.Orders.JSON(m)
+	return record{confirm.OfOrder(m, recorded), string(b)}
+}
+
+func paymentRecord(m *tallyv1.PaymentEvent, recorded time.Time) record {
+	b, _ := schemas.Payments.JSON(m)
+	return record{confirm.OfPayment(m, recorded), string(b)}
+}
+
+// drawMeta draws a meta with or without an id and a time.
+func drawMeta(t *rapid.T) *tallyv1.Meta {
+	m := &tallyv1.Meta{}
+	if rapid.Bool().Draw(t, "with id") {
+		m.Id = fmt.Sprintf("e%d", rapid.IntRange(1, 1000).Draw(t, "id"))
+	}
+	if rapid.Bool().Draw(t, "with time") {
+		m.At = timestamppb.New(drawTime(t))
+	}
+	return m
+}
+
+func drawTime(t *rapid.T) time.Time {
+	return time.UnixMicro(rapid.Int64Range(0, 5000).Draw(t, "µs"))
+}
+
+func drawMoney(t *rapid.T) *tallyv1.Money {
+	return schemas.Money(rapid.Int64Range(0, 6).Draw(t, "minor"),
+		rapid.SampledFrom([]string{"EUR", "EUR", "EUR", "USD"}).Draw(t, "currency"))
+}
+
+func drawPlaced(t *rapid.T) record {
+	return orderRecord(&tallyv1.OrderEvent{
+		Meta: drawMeta(t),
+		Event: &tallyv1.OrderEvent_OrderPlaced{OrderPlaced: &tallyv1.OrderPlaced{
+			OrderId: "o1", Total: drawMoney(t),
+		}},
+	}, drawTime(t))
+}
+
+func drawEnded(t *rapid.T) record {
+	m := &tallyv1.OrderEvent{Meta: drawMeta(t)}
+	reason := rapid.SampledFrom([]string{"", "r"}).Draw(t, "reason")
+	if rapid.Bool().Draw(t, "rejection") {
+		m.Event = &tallyv1.OrderEvent_OrderRejected{
+			OrderRejected: &tallyv1.OrderRejected{OrderId: "o1", Reason: reason},
+		}
+	} else {
+		m.Event = &tallyv1.OrderEvent_OrderCancelled{
+			OrderCancelled: &tallyv1.OrderCancelled{OrderId: "o1", Reason: reason},
+		}
+	}
+	return orderRecord(m, drawTime(t))
+}
+
+func drawPaymentID(t *rapid.T) string {
+	return fmt.Sprintf("p%d", rapid.IntRange(1, 6).Draw(t, "payment"))
+}
+
+func drawReceived(t *rapid.T) record {
+	return paymentRecord(&tallyv1.PaymentEvent{
+		Meta: drawMeta(t),
+		Event: &tallyv1.PaymentEvent_PaymentReceived{PaymentReceived: &tallyv1.PaymentReceived{
+			PaymentId: drawPaymentID(t), OrderId: "o1", Amount: drawMoney(t),
+		}},
+	}, drawTime(t))
+}
+
+func drawReversed(t *rapid.T) record {
+	return paymentRecord(&tallyv1.PaymentEvent{
+		Meta: drawMeta(t),
+		Event: &tallyv1.PaymentEvent_PaymentReversed{PaymentReversed: &tallyv1.PaymentReversed{
+			PaymentId: drawPaymentID(t), OrderId: "o1",
+		}},
+	}, drawTime(t))
+}
+
+// drawLog draws up to n records, each by one of the kinds, some of them twice.
+func drawLog(t *rapid.T, label string, n int, kinds ...func(*rapid.T) record) []record {
+	var log []record
+	for range rapid.IntRange(0, n).Draw(t, label) {
+		if len(log) > 0 && rapid.IntRange(0, 5).Draw(t, "again") == 0 {
+			log = append(log, rapid.SampledFrom(log).Draw(t, "record"))
+			continue
+		}
+		log = append(log, rapid.SampledFrom(kinds).Draw(t, "kind")(t))
+	}
+	return log
+}
+
+// drawMerge draws an interleaving of two logs.
+func drawMerge(t *rapid.T, a, b []record) []record {
+	var log []record
+	for len(a) > 0 || len(b) > 0 {
+		if len(b) == 0 || len(a) > 0 && rapid.Bool().Draw(t, "first") {
+			log, a = append(log, a[0]), a[1:]
+		} else {
+			log, b = append(log, b[0]), b[1:]
+		}
+	}
+	return log
+}
+
+// drawWhole draws a log of everything that can come.
+func drawWhole(t *rapid.T) []record {
+	return drawMerge(t,
+		drawLog(t, "orders", 4, drawPlaced, drawPlaced, drawEnded),
+		drawLog(t, "payments", 10, drawReceived, drawReceived, drawReceived, drawReversed))
+}
+
+// said is what Step said, in bytes, and the topic it goes to.
+type said struct{ topic, id, text string }
+
+// apply is Step with what must hold of every step checked: it leaves the row it
+// is given alone, and what it returns can be written and read.
+func apply(t *rapid.T, rules confirm.Rules, row *confirm.Row, r record) (*confirm.Row, []said) {
+	var before []byte
+	if row != nil {
+		before = encode(t, row)
+	}
+	next, out := confirm.Step(rules, row, r.event)
+	if row != nil && !bytes.Equal(before, encode(t, row)) {
+		t.Fatalf("Step changed the row it was given")
+	}
+	if next == nil {
+		t.Fatalf("no row after %s", r)
+	}
+	again, err := schemas.ConfirmRows.Unmarshal(encode(t, next))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(encode(t, again), encode(t, next)) {
+		t.Fatalf("the row %+v does not survive its codec", next)
+	}
+	var all []said
+	if c := out.Confirmed; c != nil {
+		b, err := schemas.Confirmations.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, said{"confirmations", c.GetMeta().GetId(), string(b)})
+	}
+	for _, x := range out.Exceptions {
+		b, err := schemas.Exceptions.Marshal(x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, said{"exceptions", x.GetMeta().GetId(), string(b)})
+	}
+	return next, all
+}
+
+func encode(t *rapid.T, row *confirm.Row) []byte {
+	b, err := schemas.ConfirmRows.Marshal(row)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// run applies a log to nothing.
+func run(t *rapid.T, log []record) (*confirm.Row, []said) {
+	var row *confirm.Row
+	var all []said
+	for _, r := range log {
+		var more []said
+		row, more = apply(t, confirm.Rules{}, row, r)
+		all = append(all, more...)
+	}
+	return row, all
+}
+
+// texts is what was said without its order: topics keep their own.
+func texts(all []said) []string {
+	var list []string
+	for _, s := range all {
+		list = append(list, s.text)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// first is what was said first under each id: what a receiver sees that drops
+// repeats.
+func first(all []said) map[string]string {
+	m := map[string]string{}
+	for _, s := range all {
+		if _, ok := m[s.id]; !ok {
+			m[s.id] = s.text
+		}
+	}
+	return m
+}
+
+// TestInterleaving: for orders and payments it makes no difference how the two
+// topics are merged, neither to what is said nor to the row.
+func TestInterleaving(t *testing.T) { rapid.Check(t, interleaving) }
+
+func interleaving(t *rapid.T) {
+	orders := drawLog(t, "orders", 3, drawPlaced)
+	payments := drawLog(t, "payments", 8, drawReceived)
+	if len(orders)+len(payments) == 0 {
+		return
+	}
+	rowA, saidA := run(t, drawMerge(t, orders, payments))
+	rowB, saidB := run(t, drawMerge(t, orders, payments))
+	if !slices.Equal(texts(saidA), texts(saidB)) {
+		t.Fatalf("one merge says %q, the other %q", texts(saidA), texts(saidB))
+	}
+	if !bytes.Equal(encode(t, rowA), encode(t, rowB)) {
+		t.Fatalf("one merge ends in %+v, the other in %+v", rowA, rowB)
+	}
+}
+
+// TestDuplicates: a record that comes again, at any time later, changes neither
+// the row nor what a receiver sees that drops repeats.
+func TestDuplicates(t *testing.T) { rapid.Check(t, duplicates) }
+
+func duplicates(t *rapid.T) {
+	log := drawWhole(t)
+	if len(log) == 0 {
+		return
+	}
+	i := rapid.IntRange(0, len(log)-1).Draw(t, "which")
+	k := rapid.IntRange(i+1, len(log)).Draw(t, "where")
+	rowA, saidA := run(t, log)
+	rowB, saidB := run(t, slices.Insert(slices.Clone(log), k, log[i]))
+	if !maps.Equal(first(saidA), first(saidB)) {
+		t.Fatalf("once it says %q, twice %q", texts(saidA), texts(saidB))
+	}
+	if !bytes.Equal(encode(t, rowA), encode(t, rowB)) {
+		t.Fatalf("once it ends in %+v, twice in %+v", rowA, rowB)
+	}
+}
+
+// TestCrashesLoseNothing: with RepeatSpeech, at-least-once delivery loses nothing
+// and invents nothing, wherever it breaks: before the row is stored, before what
+// was said on it is acknowledged, before the offset is.
+func TestCrashesLoseNothing(t *testing.T) { rapid.Check(t, crashes) }
+
+func crashes(t *rapid.T) {
+	log := drawWhole(t)
+	if len(log) == 0 {
+		return
+	}
+	wantRow, want := run(t, log)
+	rules := confirm.Rules{RepeatSpeech: true}
+	var row *confirm.Row
+	var all []said
+	left := rapid.IntRange(0, 4).Draw(t, "crashes")
+	for i := 0; i < len(log); i++ {
+		next, more := apply(t, rules, row, log[i])
+		if left == 0 || rapid.IntRange(0, 3).Draw(t, "crash") > 0 {
+			row, all = next, append(all, more...)
+			continue
+		}
+		left--
+		// Either may have got through without the other, what was said even in
+		// part. The offset lags behind by some records.
+		if rapid.Bool().Draw(t, "row stored") {
+			row = next
+		}
+		all = append(all, more[:rapid.IntRange(0, len(more)).Draw(t, "said")]...)
+		i -= rapid.IntRange(0, i).Draw(t, "behind") + 1
+	}
+	if got := first(all); !maps.Equal(got, first(want)) {
+		t.Fatalf("said %q, want %q", texts(all), texts(want))
+	}
+	if !bytes.Equal(encode(t, row), encode(t, wantRow)) {
+		t.Fatalf("the row is %+v, want %+v", row, wantRow)
+	}
+}
+
+// TestReplaysInterleaveAnew: after a crash the two topics go back by different
+// distances and are merged in another way, which makes no difference to orders
+// and payments.
+func TestReplaysInterleaveAnew(t *testing.T) { rapid.Check(t, replays) }
+
+func replays(t *rapid.T) {
+	orders := drawLog(t, "orders", 3, drawPlaced)
+	payments := drawLog(t, "payments", 8, drawReceived)
+	if len(orders)+len(payments) == 0 {
+		return
+	}
+	wantRow, want := run(t, slices.Concat(orders, payments))
+	var row *confirm.Row
+	var all []said
+	o, p := 0, 0
+	for left := 3; o < len(orders) || p < len(payments); {
+		r, at := orders, &o
+		if o == len(orders) || p < len(payments) && rapid.Bool().Draw(t, "payment") {
+			r, at = payments, &p
+		}
+		next, more := apply(t, confirm.Rules{RepeatSpeech: true}, row, r[*at])
+		row = next
+		if left == 0 || rapid.IntRange(0, 3).Draw(t, "crash") > 0 {
+			*at++
+			all = append(all, more...)
+			continue
+		}
+		left--
+		o -= rapid.IntRange(0, o).Draw(t, "orders behind")
+		p -= rapid.IntRange(0, p).Draw(t, "payments behind")
+	}
+	if got := first(all); !maps.Equal(got, first(want)) {
+		t.Fatalf("said %q, want %q", texts(all), texts(want))
+	}
+	if !bytes.Equal(encode(t, row), encode(t, wantRow)) {
+		t.Fatalf("the row is %+v, want %+v", row, wantRow)
+	}
+}
+
+// TestMoney: what came in is what the parts say, each event says what the row
+// says, and nothing is confirmed twice or short.
+func TestMoney(t *testing.T) { rapid.Check(t, money) }
+
+func money(t *rapid.T) {
+	log := drawWhole(t)
+	row, all := run(t, log)
+	received := map[string]*tallyv1.PaymentReceived{}
+	for _, r := range log {
+		if e, ok := r.event.(confirm.Received); ok && received[e.Payment.GetPaymentId()] == nil {
+			received[e.Payment.GetPaymentId()] = e.Payment
+		}
+	}
+	ending, fates := confirm.Dispositions(row)
+	if len(fates) != len(received) {
+		t.Fatalf("%d fates of %d payments", len(fates), len(received))
+	}
+	parts := map[string]int64{}
+	for _, f := range fates {
+		p := received[f.PaymentID]
+		if p.GetAmount().GetMinor() != f.Amount || p.GetAmount().GetCurrency() != f.Currency {
+			t.Fatalf("%v became %+v", p, f)
+		}
+		sum := f.Confirmed + f.Pending + f.Excess + f.Mismatched + f.Unmatched + f.Reversed
+		if sum != f.Amount {
+			t.Fatalf("the parts of %+v add up to %d", f, sum)
+		}
+		add := func(kind string, n int64) {
+			if n > 0 {
+				parts[kind+" "+f.PaymentID] = n
+			}
+		}
+		add("confirmed", f.Confirmed)
+		add("excess", f.Excess)
+		add("mismatched", f.Mismatched)
+		add("unmatched", f.Unmatched)
+	}
+	if stated := statedParts(t, all, row, ending); !maps.Equal(stated, parts) {
+		t.Fatalf("the events say %v, the row says %v", stated, parts)
+	}
+}
+
+// statedParts is the money that events speak of, and checks the confirmation.
+func statedParts(
+	t *rapid.T, all []said, row *confirm.Row, ending confirm.Disposition,
+) map[string]int64 {
+	stated := map[string]int64{}
+	state := func(kind, payment string, m int64) {
+		if m > 0 {
+			stated[kind+" "+payment] = m
+		}
+	}
+	confirmations := 0
+	for _, s := range all {
+		if s.topic == "confirmations" {
+			confirmations++
+			c := new(tallyv1.ConfirmationEvent)
+			if err := proto.Unmarshal([]byte(s.text), c); err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range c.GetOrderConfirmed().GetPayments() {
+				state("confirmed", p.GetPaymentId(), p.GetMinor())
+			}
+			continue
+		}
+		x := new(tallyv1.ExceptionEvent)
+		if err := proto.Unmarshal([]byte(s.text), x); err != nil {
+			t.Fatal(err)
+		}
+		if e := x.GetPaymentExcess(); e != nil {
+			state("excess", e.GetPaymentId(), e.GetExcess().GetMinor())
+		}
+		if e := x.GetPaymentMismatch(); e != nil {
+			state("mismatched", e.GetPaymentId(), e.GetAmount().GetMinor())
+		}
+		if e := x.GetPaymentUnmatched(); e != nil {
+			state("unmatched", e.GetPaymentId(), e.GetAmount().GetMinor())
+		}
+	}
+	want := 0
+	if ending == confirm.Confirmed {
+		want = 1
+	}
+	if confirmations != want {
+		t.Fatalf("%d confirmations of an order that is %q: %+v", confirmations, ending, row)
+	}
+	return stated
+}
+
+// FuzzStep lets the fuzzer draw the logs of the properties.
+func FuzzStep(f *testing.F) {
+	f.Fuzz(rapid.MakeFuzz(func(t *rapid.T) {
+		interleaving(t)
+		duplicates(t)
+		crashes(t)
+		replays(t)
+		money(t)
+	}))
+}
