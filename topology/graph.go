@@ -94,7 +94,8 @@ func (t Topology) Dot() string {
 		if topic.Cleanup == Compact {
 			shape = "cylinder"
 		}
-		fmt.Fprintf(&b, "  %s [label=%q shape=%s];\n", ids[Node{TopicNode, topic.Name}], topic.Name, shape)
+		node := Node{TopicNode, topic.Name}
+		fmt.Fprintf(&b, "  %s [label=%q shape=%s];\n", ids[node], topic.Name, shape)
 	}
 	for _, p := range t.Processors {
 		fmt.Fprintf(&b, "  %s [label=%q shape=box];\n", ids[Node{ProcessorNode, p.Name}], p.Name)

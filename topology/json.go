@@ -37,19 +37,6 @@ func (t Topology) JSON() ([]byte, error) {
 	}{topicsJSON(t.Topics), processors}, "", "  ")
 }
 
-// JSON returns the plan for machines, indented.
-func (p Plan) JSON() ([]byte, error) {
-	return json.MarshalIndent(struct {
-		Ready     bool         `json:"ready"`
-		Missing   []topicJSON  `json:"missing"`
-		Differing []Difference `json:"differing"`
-		Fine      []string     `json:"fine"`
-	}{
-		p.Ready(), topicsJSON(p.Missing), append([]Difference{}, p.Differing...),
-		append([]string{}, p.Fine...),
-	}, "", "  ")
-}
-
 func topicsJSON(topics []Topic) []topicJSON {
 	out := make([]topicJSON, len(topics))
 	for i, t := range topics {

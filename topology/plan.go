@@ -304,7 +304,7 @@ func (t Topic) differences(settings map[string]string) []Difference {
 		d := Difference{
 			Setting: keyMessage, Have: settings[keyMessage],
 			Want: "at least " + strconv.Itoa(int(t.MaxBytes)), Harmless: t.Owner == Outside,
-			Hint: "a result that does not fit would stop the worker: raise it",
+			Hint: "a record whose result does not fit goes to the dead letters: raise it",
 		}
 		if d.Harmless {
 			d.Hint = "the broker refuses larger records from their producer: raise it if there are any"

@@ -71,13 +71,6 @@ func planStory(t *testing.T, adm *kadm.Client, d *datadriven.TestData) string {
 			return said(err)
 		}
 		return fmt.Sprintf("%sready %v\n", plan, plan.Ready())
-	case "json":
-		plan, err := m.Plan(ctx, adm)
-		if err != nil {
-			return said(err)
-		}
-		b, err := plan.JSON()
-		return string(b) + "\n" + said(err)
 	case "why":
 		plan, err := m.Plan(ctx, adm)
 		if err != nil {
