@@ -187,9 +187,9 @@ func TestOutputTooLarge(t *testing.T) {
 		}
 		joinSides(ctx, msg)
 	})
-	w.sendMany(0, 10)
-	w.send(leftTopic, "k3=blow up")
-	w.sendMany(10, 20)
+	w.send(leftTopic, "k3=blow up") // aborts the first transaction of the group
+	w.eventually("new client", func() bool { return wk.e.Stats().Restarts > 0 })
+	w.sendMany(0, 20)
 	w.joined(20)
 	w.eventually("dead letter", func() bool { return len(w.committed(testDead)) == 1 })
 	if got := header(w.committed(testDead)[0], "tally.class"); got != "too-large" {

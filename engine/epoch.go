@@ -12,6 +12,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"tallystick/state"
 )
 
 // An epoch is the life of one Kafka client in the group: from the fencing of
@@ -396,14 +398,23 @@ func (e *Engine) offsetsKept(ctx context.Context, assigned map[string][]int32) e
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for p, t := range e.tables {
-		empty, err := t.Empty()
+		rows, err := hasRows(t)
 		if err != nil {
 			return fmt.Errorf("%w: %s/%d: %w", ErrRow, e.tableTopic(), p, err)
 		}
-		if !empty && !has[p] {
+		if rows && !has[p] {
 			return fmt.Errorf("%w: group %s, partition %d (hint: restore the offsets, or delete the "+
 				"topic %s to begin anew)", ErrOffsetsLost, e.cfg.Group, p, e.tableTopic())
 		}
 	}
 	return nil
+}
+
+// hasRows tells whether a table has a row. An offset alone doesn't count: it
+// may be that of a first transaction which was aborted.
+func hasRows(t *state.Table) (bool, error) {
+	for _, err := range t.Committed().All("") {
+		return err == nil, err
+	}
+	return false, nil
 }

@@ -237,8 +237,9 @@ func (t *transaction) quiesce() error {
 		case <-overdue.C:
 			err := fmt.Errorf("%w: %d records after %v (hint: a callback is stuck, or raise the "+
 				"transaction timeout)", ErrStalled, t.s.outstanding.Load(), time.Since(t.ep.began))
+			err = t.ep.e.stop(err)
 			close(t.ep.e.stalled)
-			return t.ep.e.stop(err)
+			return err
 		}
 		if t.s.failed.Load() {
 			return t.s.err

@@ -26,7 +26,7 @@ const (
 	testGroup   = "pairs"
 	testTable   = "pairs-table"
 	testDead    = "pairs-dead-letters"
-	testWithin  = 30 * time.Second
+	testWithin  = 20 * time.Second
 	testParts   = 4
 	leftTopic   = "left"
 	rightTopic  = "right"
@@ -191,8 +191,13 @@ func (w *world) start(fs vfs.FS, cb goka.ProcessCallback, settings ...setting) *
 	wk.stop = cancel
 	go func() { wk.done <- wk.e.Run(ctx, g) }()
 	w.t.Cleanup(func() {
-		cancel()
+		defer cancel()
 		if w.t.Failed() {
+			select {
+			case err := <-wk.done:
+				w.t.Logf("%s ended with %v", cfg.Instance, err)
+			default:
+			}
 			w.t.Logf("log of %s:\n%s", cfg.Instance, wk.logs)
 		}
 	})
