@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"strings"
 	"syscall"
@@ -23,8 +24,9 @@ func lockDir(o Options) (*pebble.Lock, error) {
 	if err == nil {
 		return lock, nil
 	}
-	held := errors.Is(err, syscall.EAGAIN) || strings.Contains(err.Error(), "lock held")
-	if held {
+	var path *fs.PathError // from making the file, not from locking it
+	if !errors.As(err, &path) && (errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) ||
+		strings.Contains(err.Error(), "lock held")) {
 		return nil, fmt.Errorf("state: open %s: %w (%w)", o.Dir, ErrInUse, err)
 	}
 	return nil, fmt.Errorf("state: lock %s: %w", o.Dir, err)
@@ -70,28 +72,22 @@ func readReason(o Options) string {
 
 // isTorn reports whether err, returned by open, is the fault of what is in the
 // files, so that the database has to be set aside. Pebble marks only some of
-// these errors as corruption; what comes neither from the machine nor from a
-// later version is one too.
+// these errors as corruption; whatever comes neither from the machine, nor
+// from the options, nor from a later version, is one too.
 func isTorn(err error) bool {
-	switch {
-	case errors.Is(err, errTorn):
-		return true
-	case isEnvironment(err), errors.Is(err, ErrFormat), errors.Is(err, ErrInUse):
-		return false
-	}
-	return IsCorruption(err)
+	return !isEnvironment(err) && !errors.Is(err, ErrFormat) && !errors.Is(err, errOptions)
 }
 
 // asidePath returns a new path for what is set aside for the given reason.
-func asidePath(fs vfs.FS, dir string, o func() string, what string) (string, error) {
+func asidePath(disk vfs.FS, dir string, o func() string, what string) (string, error) {
 	parent := dir + "-aside"
-	if err := fs.MkdirAll(parent, 0o755); err != nil {
+	if err := disk.MkdirAll(parent, 0o755); err != nil {
 		return "", err
 	}
-	base := fs.PathJoin(parent, o()+"-"+what)
+	base := disk.PathJoin(parent, o()+"-"+what)
 	path := base
 	for i := 2; ; i++ {
-		if _, err := fs.Stat(path); err != nil {
+		if _, err := disk.Stat(path); err != nil {
 			return path, nil
 		}
 		path = fmt.Sprintf("%s-%d", base, i)
@@ -117,27 +113,32 @@ func stamp(o Options) func() string {
 	return func() string { return o.Now().UTC().Format(asideTime) }
 }
 
-// setAside copies what range number holds to a database of its own, and adds
-// its deletion to b. An empty range leaves no copy.
-func (db *DB) setAside(b *pebble.Batch, number uint32, id Identity, reason string) error {
-	start, end := rangeSpan(number)
-	empty, err := db.emptySpan(start, end)
+// setAside copies what range number holds to a database of its own, unless it
+// is empty, and adds its deletion to b. It returns the count of commits that
+// the range then has.
+func (db *DB) setAside(b *pebble.Batch, number uint32, id Identity, reason string) (uint64, error) {
+	m, err := db.loadMark(number)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if !empty {
+	empty, err := db.emptyRows(number)
+	if err != nil {
+		return 0, err
+	}
+	if !empty || m.offset != noOffset {
 		path, err := db.checkpoint(number, id)
 		if err != nil {
-			return fmt.Errorf("set aside: %w", err)
+			return 0, fmt.Errorf("set aside: %w", err)
 		}
 		db.log.Warn("table set aside; it will be restored from its changelog",
 			"topic", id.Topic, "partition", id.Partition, "reason", reason, "aside", path)
 	}
-	return b.DeleteRange(start, end, nil)
+	return m.count + 1, putEmpty(b, number, m.count+1)
 }
 
-func (db *DB) emptySpan(start, end []byte) (bool, error) {
-	it, err := db.pebble.NewIter(&pebble.IterOptions{LowerBound: start, UpperBound: end})
+func (db *DB) emptyRows(number uint32) (bool, error) {
+	start := spaceKey(number, spaceRow)
+	it, err := db.pebble.NewIter(&pebble.IterOptions{LowerBound: start, UpperBound: successor(start)})
 	if err != nil {
 		return false, err
 	}

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -141,6 +142,15 @@ func (c *rowCache) clear() {
 	c.old = nil
 	c.mu.Unlock()
 	c.budget.add(n)
+}
+
+// retire empties the cache for good.
+func (c *rowCache) retire() {
+	b := c.budget
+	b.mu.Lock()
+	b.caches = slices.DeleteFunc(b.caches, func(d *rowCache) bool { return d == c })
+	b.mu.Unlock()
+	c.clear()
 }
 
 // put makes a row young and returns by how many bytes the cache has grown.

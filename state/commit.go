@@ -3,6 +3,7 @@ package state
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -33,18 +34,19 @@ func (db *DB) Commit(cs ...Commit) error {
 		return fmt.Errorf("state: commit: %w", err)
 	}
 	at := db.now()
-	keys := make([][]string, len(cs))
+	keys, marks := make([][]string, len(cs)), make([]mark, len(cs))
 	for i, c := range cs {
 		keys[i] = c.Table.freeze()
+		marks[i] = c.Table.nextMark(c.Offset, at)
 	}
-	if err := db.apply(cs, keys, at.UnixNano()); err != nil {
+	if err := db.apply(cs, keys, marks); err != nil {
 		for _, c := range cs {
 			c.Table.unfreeze()
 		}
 		return fmt.Errorf("state: commit: %w", db.check(err))
 	}
-	for _, c := range cs {
-		c.Table.commit(mark{c.Offset, at})
+	for i, c := range cs {
+		c.Table.commit(marks[i])
 	}
 	return nil
 }
@@ -72,7 +74,7 @@ func (db *DB) checkCommit(cs []Commit) error {
 
 // apply writes one batch. The rows are sorted, table by table, which saves
 // Pebble's memtable most of its searching.
-func (db *DB) apply(cs []Commit, keys [][]string, nano int64) error {
+func (db *DB) apply(cs []Commit, keys [][]string, marks []mark) error {
 	var size int64
 	for _, c := range cs {
 		size += c.Table.dirtyFrozen
@@ -81,7 +83,7 @@ func (db *DB) apply(cs []Commit, keys [][]string, nano int64) error {
 	defer b.Close() //nolint:errcheck // a batch that was committed or dropped has nothing to report
 	for i, c := range cs {
 		t := c.Table
-		if err := b.Set(spaceKey(t.number, spaceMark), encodeMark(c.Offset, nano), nil); err != nil {
+		if err := putMark(b, t.number, marks[i]); err != nil {
 			return err
 		}
 		for _, k := range keys[i] {
@@ -138,4 +140,11 @@ func (t *Table) commit(m mark) {
 	defer t.mu.Unlock()
 	t.mark = m
 	t.frozen, t.dirtyFrozen = nil, 0
+}
+
+// nextMark returns the mark of the commit after the present one.
+func (t *Table) nextMark(offset int64, at time.Time) mark {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return mark{offset, at, t.mark.count + 1}
 }

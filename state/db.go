@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -142,14 +143,29 @@ func open(o Options, lock *pebble.Lock) (*DB, error) {
 	p.Lock = lock
 	p.EventListener = db.listen(p.EventListener)
 	var err error
-	if db.pebble, err = pebble.Open(o.Dir, p); err != nil {
+	if db.pebble, err = openPebble(o.Dir, p); err != nil {
 		return nil, fmt.Errorf("state: open %s: %w", o.Dir, err)
 	}
 	if err := db.loadCatalogue(p.ReadOnly); err != nil {
-		err = fmt.Errorf("state: open %s: catalogue: %w", o.Dir, err)
+		err = fmt.Errorf("state: open %s: %w", o.Dir, err)
 		return nil, errors.Join(err, db.pebble.Close())
 	}
 	return db, nil
+}
+
+// openPebble opens Pebble and sorts its errors: options that are wrong and a
+// format that is too new are not the fault of the files.
+func openPebble(dir string, p *pebble.Options) (*pebble.DB, error) {
+	checked := p.Clone()
+	checked.EnsureDefaults()
+	if err := checked.Validate(); err != nil {
+		return nil, fmt.Errorf("%w: %w", errOptions, err)
+	}
+	db, err := pebble.Open(dir, p)
+	if err != nil && strings.Contains(err.Error(), "unknown format major version") {
+		return nil, fmt.Errorf("%w (%w)", ErrFormat, err)
+	}
+	return db, err
 }
 
 // loadCatalogue reads which range belongs to whom, and writes the format into
@@ -183,11 +199,14 @@ func (db *DB) loadCatalogue(readOnly bool) error {
 	if err := it.Close(); err != nil {
 		return err
 	}
-	if formatted || readOnly {
-		return nil
+	if formatted {
+		return db.verify()
 	}
 	if len(db.held) > 0 {
 		return fmt.Errorf("%w: tables without a format", errTorn)
+	}
+	if readOnly {
+		return nil
 	}
 	format := binary.BigEndian.AppendUint16(nil, formatNow)
 	return db.pebble.Set(spaceKey(catalogue, spaceFormat), format, pebble.Sync)
@@ -246,7 +265,12 @@ func (db *DB) Table(id Identity) (*Table, error) {
 		if old.id == id {
 			return old, nil
 		}
+		db.commitMu.Lock() // nobody may write to the range any more
+		defer db.commitMu.Unlock()
+		old.restoreMu.Lock()
+		defer old.restoreMu.Unlock()
 		old.replace()
+		delete(db.tables, p)
 	}
 	if !ok || h.id != id {
 		if db.readOnly {
@@ -272,11 +296,14 @@ func (db *DB) claim(id Identity, number uint32, exists bool) (held, error) {
 	b := db.pebble.NewBatch()
 	defer b.Close() //nolint:errcheck // a batch that was committed or dropped has nothing to report
 	if exists {
-		if err := db.setAside(b, number, id, "another identity"); err != nil {
-			return held{}, err
+		if _, err := db.setAside(b, number, id, "another identity"); err != nil {
+			return held{}, db.check(err)
 		}
 	} else {
 		number = db.next
+		if err := putEmpty(b, number, 1); err != nil {
+			return held{}, err
+		}
 	}
 	if err := b.Set(tableKey(number), id.append(nil), nil); err != nil {
 		return held{}, err

@@ -26,7 +26,8 @@
 //
 //	0 'f'           → format of the database, two bytes
 //	0 't' <number>  → identity of the table partition that owns the range
-//	n 'm'           → mark: changelog offset and commit time, 8 bytes each
+//	n 'c'           → count of the commits, added up as merge operands
+//	n 'm'           → mark: changelog offset, commit time, expected count
 //	n 'r' <key>     → row
 //
 // The byte after the number is the space. A row can have any key, the empty

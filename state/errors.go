@@ -31,6 +31,9 @@ var (
 	ErrReadOnly = errors.New("state: opened read-only")
 )
 
+// errOptions marks options that Pebble refuses.
+var errOptions = errors.New("options")
+
 // errTorn marks what this package itself finds wrong with a database.
 var errTorn = errors.New("database is torn")
 
@@ -42,13 +45,13 @@ var errTorn = errors.New("database is torn")
 // corruption: they leave the database as it is, and are for the operator to
 // settle.
 func IsCorruption(err error) bool {
-	if err == nil {
+	if err == nil || isEnvironment(err) {
 		return false
 	}
 	if errors.Is(err, errTorn) || pebble.IsCorruptionError(err) {
 		return true
 	}
-	return errors.Is(err, fs.ErrNotExist) && !errors.Is(err, pebble.ErrNotFound)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // isEnvironment reports whether err comes from the machine rather than from

@@ -11,6 +11,7 @@ import (
 const (
 	spaceFormat = 'f' // catalogue only
 	spaceTable  = 't' // catalogue only
+	spaceCount  = 'c'
 	spaceMark   = 'm'
 	spaceRow    = 'r'
 )
@@ -19,7 +20,7 @@ const (
 	catalogue  = 0 // the number of the catalogue's range
 	formatNow  = 1 // the format of the database that this code writes
 	rowPrefix  = 5 // bytes before a row's key: range number and space
-	markBytes  = 16
+	markBytes  = 24
 	noOffset   = -1
 	maxNameLen = 1 << 10 // longest name in an identity
 )
@@ -94,23 +95,33 @@ func parseIdentity(b []byte) (Identity, error) {
 
 // A mark says how far a table partition has come.
 type mark struct {
-	offset int64 // of the last changelog record applied
-	at     time.Time
+	offset int64     // of the last changelog record applied, or noOffset
+	at     time.Time // of the last commit, or zero
+	count  uint64    // of the commits, see integrity.go
 }
 
-func encodeMark(offset, nano int64) []byte {
-	b := binary.BigEndian.AppendUint64(make([]byte, 0, markBytes), uint64(offset))
-	return binary.BigEndian.AppendUint64(b, uint64(nano))
+func (m mark) encode() []byte {
+	var nano int64
+	if !m.at.IsZero() {
+		nano = m.at.UnixNano()
+	}
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, markBytes), uint64(m.offset))
+	b = binary.BigEndian.AppendUint64(b, uint64(nano))
+	return binary.BigEndian.AppendUint64(b, m.count)
 }
 
 func parseMark(b []byte) (mark, error) {
 	if len(b) != markBytes {
 		return mark{}, errEncoding
 	}
-	return mark{
+	m := mark{
 		offset: int64(binary.BigEndian.Uint64(b)),
-		at:     time.Unix(0, int64(binary.BigEndian.Uint64(b[8:]))),
-	}, nil
+		count:  binary.BigEndian.Uint64(b[16:]),
+	}
+	if nano := int64(binary.BigEndian.Uint64(b[8:])); nano != 0 {
+		m.at = time.Unix(0, nano)
+	}
+	return m, nil
 }
 
 func spaceKey(number uint32, space byte) []byte {

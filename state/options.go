@@ -79,10 +79,12 @@ func (o Options) pebble() *pebble.Options {
 	p := &pebble.Options{
 		FS: o.FS,
 		// A fixed version, so that an update of Pebble does not change the
-		// files of a worker behind its operator's back.
-		FormatMajorVersion: pebble.FormatWALSyncChunks,
+		// files of a worker behind its operator's back. This one has a checksum
+		// in every part of every file.
+		FormatMajorVersion: pebble.FormatTableFormatV6,
 		CacheSize:          o.CacheBytes,
 		MemTableSize:       o.MemTableBytes, // a large skiplist makes reads slow
+		Merger:             counting,
 		Logger:             pebbleLogger{o.Logger},
 	}
 	for i := range p.Levels {
@@ -97,6 +99,7 @@ func (o Options) pebble() *pebble.Options {
 	if o.Tune != nil {
 		o.Tune(p)
 	}
+	p.FS = orderedFS{p.FS}
 	return p
 }
 

@@ -51,16 +51,18 @@ func (r *Restore) Bytes() int {
 // last changelog record that was read for them.
 func (r *Restore) Commit(offset int64) error {
 	t := r.t
-	if err := r.ready(offset); err != nil {
-		return t.failed("restore", err)
-	}
 	if !t.db.gate.enter() {
 		return ErrClosed
 	}
 	defer t.db.gate.leave()
-	m := mark{offset, t.db.now()}
+	t.restoreMu.Lock()
+	defer t.restoreMu.Unlock()
+	if err := r.ready(offset); err != nil {
+		return t.failed("restore", err)
+	}
+	m := t.nextMark(offset, t.db.now())
 	b := r.open()
-	err := b.Set(spaceKey(t.number, spaceMark), encodeMark(m.offset, m.at.UnixNano()), nil)
+	err := putMark(b, t.number, m)
 	if err == nil {
 		err = b.Commit(pebble.NoSync)
 	}

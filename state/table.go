@@ -26,6 +26,8 @@ type Table struct {
 	prefix [rowPrefix]byte // of its rows' keys
 	cache  *rowCache
 
+	restoreMu sync.Mutex // one Restore.Commit at a time
+
 	mu          sync.RWMutex
 	overlay     map[string][]byte // nil value: deleted
 	frozen      map[string][]byte // the overlay that a Commit is writing, or nil
@@ -37,25 +39,15 @@ type Table struct {
 }
 
 func (db *DB) openTable(h held) (*Table, error) {
-	t := &Table{
-		db: db, id: h.id, number: h.number, overlay: map[string][]byte{},
-		mark: mark{offset: noOffset},
-	}
-	copy(t.prefix[:], spaceKey(h.number, spaceRow))
-	v, closer, err := db.pebble.Get(spaceKey(h.number, spaceMark))
-	if err == nil {
-		t.mark, err = parseMark(v)
-		if err != nil {
-			err = fmt.Errorf("%w: mark: %w", errTorn, err)
-		}
-		err = errors.Join(err, closer.Close())
-	} else if errors.Is(err, pebble.ErrNotFound) {
-		err = nil
-	}
+	m, err := db.loadMark(h.number)
 	if err != nil {
 		return nil, db.check(err)
 	}
-	t.cache = db.rows.newCache()
+	t := &Table{
+		db: db, id: h.id, number: h.number, overlay: map[string][]byte{}, mark: m,
+		cache: db.rows.newCache(),
+	}
+	copy(t.prefix[:], spaceKey(h.number, spaceRow))
 	return t, nil
 }
 
@@ -84,7 +76,10 @@ func (t *Table) Empty() (bool, error) {
 		return false, ErrClosed
 	}
 	defer t.db.gate.leave()
-	empty, err := t.db.emptySpan(rangeSpan(t.number))
+	if t.Offset() != noOffset {
+		return false, nil
+	}
+	empty, err := t.db.emptyRows(t.number)
 	if err != nil {
 		return false, t.failed("read", t.db.check(err))
 	}
@@ -94,25 +89,30 @@ func (t *Table) Empty() (bool, error) {
 // Reset sets aside what the table holds and leaves it empty, overlay included.
 // The reason goes to the log.
 func (t *Table) Reset(reason string) error {
-	if err := t.writable(); err != nil {
-		return t.failed("reset", err)
-	}
 	if !t.db.gate.enter() {
 		return ErrClosed
 	}
 	defer t.db.gate.leave()
 	t.db.mu.Lock() // not while another identity claims the range
 	defer t.db.mu.Unlock()
+	if err := t.writable(); err != nil {
+		return t.failed("reset", err)
+	}
+	t.db.commitMu.Lock()
+	defer t.db.commitMu.Unlock()
+	t.restoreMu.Lock()
+	defer t.restoreMu.Unlock()
 	b := t.db.pebble.NewBatch()
 	defer b.Close() //nolint:errcheck // a batch that was committed or dropped has nothing to report
-	if err := t.db.setAside(b, t.number, t.id, reason); err != nil {
-		return t.failed("reset", t.db.check(err))
+	count, err := t.db.setAside(b, t.number, t.id, reason)
+	if err == nil {
+		err = b.Commit(pebble.NoSync)
 	}
-	if err := b.Commit(pebble.NoSync); err != nil {
+	if err != nil {
 		return t.failed("reset", t.db.check(err))
 	}
 	t.mu.Lock()
-	t.mark = mark{offset: noOffset}
+	t.mark = mark{offset: noOffset, count: count}
 	t.mu.Unlock()
 	t.cache.clear()
 	t.Rollback()
@@ -227,7 +227,7 @@ func (t *Table) replace() {
 	t.replaced = true
 	t.mu.Unlock()
 	t.Rollback()
-	t.cache.clear()
+	t.cache.retire()
 }
 
 // writable returns why the table can't be written to, if so.
