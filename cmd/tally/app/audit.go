@@ -1,0 +1,197 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"tallystick/engine"
+	"tallystick/query/audit"
+)
+
+func (m *Main) auditCommand(s *settings) *cobra.Command {
+	var guarantee string
+	cmd := &cobra.Command{
+		Use:   "audit",
+		Short: "Prove from the topics that every record has one disposition and the sums balance",
+		Long: paragraph(`
+			Reads orders, payments, confirmations, exceptions, dead letters and the table's
+			changelog, applies the rules again and adds up: each record in exactly one
+			disposition, each coin with one fate, each confirmation once, nothing else said.
+			Exit 1 and the differences otherwise.
+
+			Beside running workers it judges what they had finished when it began.`),
+		Example: examples(`
+			tally audit
+			tally audit -o json`),
+		GroupID: groupLook,
+		Args:    exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			g, err := engine.ParseGuarantee(guarantee)
+			if err != nil {
+				return usageError("use exactly-once or at-least-once", "--guarantee has no %q", guarantee)
+			}
+			return m.audit(cmd.Context(), s, g)
+		},
+	}
+	cmd.Flags().StringVar(&guarantee, "guarantee", engine.ExactlyOnce.String(),
+		"what the workers ran with; at-least-once may have said things twice")
+	return cmd
+}
+
+func (m *Main) audit(ctx context.Context, s *settings, g engine.Guarantee) error {
+	cl, err := m.connect(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	report, err := m.auditCluster(ctx, s, cl, g)
+	if err != nil {
+		return err
+	}
+	if err := m.show(s, report, func(w io.Writer) error { return writeReport(w, report) }); err != nil {
+		return err
+	}
+	return differences(report)
+}
+
+// differences is the error of an audit that found some.
+func differences(report *audit.Report) error {
+	if report.Audit == audit.OK {
+		return nil
+	}
+	return hinted("the report lists them", "the audit found %s", count(report.DifferenceCount, "difference"))
+}
+
+// auditCluster audits and shows how far it is.
+func (m *Main) auditCluster(ctx context.Context, s *settings, cl *kgo.Client, g engine.Guarantee,
+) (*audit.Report, error) {
+	names := s.names()
+	var read atomic.Int64
+	p := m.ticker(s, func() string { return "auditing: " + count(read.Load(), "record") })
+	defer p.stop()
+	return audit.Cluster(ctx, cl, audit.Options{
+		Topics: audit.Topics{
+			Orders: names.Orders, Payments: names.Payments, Confirmations: names.Confirmations,
+			Exceptions: names.Exceptions, Table: names.ConfirmTable, DeadLetters: names.DeadLetters,
+			Group: names.ConfirmGroup,
+		},
+		Repeats:  g == engine.AtLeastOnce,
+		Patience: patience,
+		Progress: func(n int64) { read.Add(n) },
+	})
+}
+
+// writeReport writes a report for people.
+func writeReport(w io.Writer, r *audit.Report) error {
+	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	line := func(name string, n int64, note string) {
+		fmt.Fprintf(out, "  %s\t%s\t  %s\n", name, thousands(n), note)
+	}
+	fmt.Fprintln(w, "orders and payments")
+	line("orders", r.Orders, "")
+	line("confirmed", r.Confirmed, "paid in full")
+	line("pending", r.Pending, "not paid in full yet")
+	if r.Cancelled > 0 {
+		line("cancelled", r.Cancelled, "")
+	}
+	line("payments", r.Payments, "")
+	for _, some := range []struct {
+		name string
+		n    int64
+		note string
+	}{
+		{"excess", r.Excess, "payments that were, in part or in whole, too much"},
+		{"waiting", r.Waiting, "payments for orders that are not paid in full, or not there yet"},
+		{"mismatched", r.Mismatched, "payments in another currency than their order"},
+		{"unmatched", r.Unmatched, "payments for orders that were cancelled"},
+		{"reversed", r.Reversed, "payments that were taken back in time"},
+		{"duplicates", r.Duplicates, "records that came again"},
+		{"conflicted", r.Conflicted, "records that came again with another content"},
+		{"invalid", r.Invalid, "records in the dead letters"},
+		{"in flight", r.InFlight, "orders that a worker was at"},
+		{"unprocessed", r.Unprocessed, "records that no worker has come to yet"},
+	} {
+		if some.n > 0 {
+			line(some.name, some.n, some.note)
+		}
+	}
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	writeMoney(w, r)
+	return writeVerdict(w, r)
+}
+
+// writeMoney writes what became of the money, one line a currency.
+func writeMoney(w io.Writer, r *audit.Report) {
+	if len(r.Money) == 0 {
+		return
+	}
+	columns := []struct {
+		name string
+		of   func(*audit.Money) int64
+	}{
+		{"received", func(m *audit.Money) int64 { return m.Received }},
+		{"confirmed", func(m *audit.Money) int64 { return m.Confirmed }},
+		{"pending", func(m *audit.Money) int64 { return m.Pending }},
+		{"excess", func(m *audit.Money) int64 { return m.Excess }},
+		{"mismatched", func(m *audit.Money) int64 { return m.Mismatched }},
+		{"unmatched", func(m *audit.Money) int64 { return m.Unmatched }},
+		{"reversed", func(m *audit.Money) int64 { return m.Reversed }},
+	}
+	fmt.Fprintln(w, "money, in minor units")
+	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	head := []string{""}
+	for i, c := range columns {
+		var sum int64
+		for _, m := range r.Money {
+			sum += c.of(m)
+		}
+		if i > 3 && sum == 0 { // rare fates take no room where there are none
+			columns[i].of = nil
+			continue
+		}
+		head = append(head, c.name)
+	}
+	fmt.Fprintln(out, strings.Join(head, "\t")+"\t")
+	for _, currency := range r.Currencies() {
+		cells := []string{"  " + currency}
+		for _, c := range columns {
+			if c.of != nil {
+				cells = append(cells, thousands(c.of(r.Money[currency])))
+			}
+		}
+		fmt.Fprintln(out, strings.Join(cells, "\t")+"\t")
+	}
+	out.Flush()
+}
+
+// writeVerdict writes the result and what it stands on.
+func writeVerdict(w io.Writer, r *audit.Report) error {
+	for _, d := range r.Differences {
+		fmt.Fprintln(w, "  difference: "+d.String())
+	}
+	if more := r.DifferenceCount - int64(len(r.Differences)); more > 0 {
+		fmt.Fprintf(w, "  and %s more\n", thousands(more))
+	}
+	kinds := slices.Sorted(maps.Keys(r.Dispositions))
+	_, err := fmt.Fprintf(w, "audit: %s (%s in %s; %s recomputed exactly", r.Audit,
+		count(r.Records, "record"), count(len(kinds), "disposition"), count(r.Compared.Exactly, "order"))
+	if r.Compared.ByMerge > 0 {
+		fmt.Fprintf(w, ", %s for some merge of the topics", thousands(r.Compared.ByMerge))
+	}
+	if r.Compared.ByMoney > 0 {
+		fmt.Fprintf(w, ", %s by their sums", thousands(r.Compared.ByMoney))
+	}
+	fmt.Fprintln(w, ")")
+	return err
+}

@@ -1,0 +1,243 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
+
+	"tallystick/engine"
+	"tallystick/query/audit"
+)
+
+// showing is what tally demo was asked.
+type showing struct {
+	made  generating
+	shape shape
+	serve bool
+}
+
+func (m *Main) demoCommand(s *settings) *cobra.Command {
+	d := &showing{}
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Show the whole job in one process: no Kafka, no Docker, no network",
+		Long: paragraph(`
+			Starts a small Kafka inside this process, makes up orders and payments that come out
+			of order, twice, in parts, too much or not at all, joins them with the same worker
+			that runs in production, and ends with the audit.`),
+		Example: examples(`
+			tally demo
+			tally demo --orders 20000 --seed 7
+			tally demo -o json
+			tally demo --serve`),
+		GroupID: groupWork,
+		Args:    exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return m.demo(cmd.Context(), s, d)
+		},
+	}
+	d.made.register(cmd.Flags(), 1000)
+	d.shape.register(cmd, 4)
+	cmd.Flags().BoolVar(&d.serve, "serve", false,
+		"keep the broker and the worker up afterwards, for the other verbs")
+	return cmd
+}
+
+// demonstrated is what tally demo prints as JSON: the report of the audit, and
+// how it came about.
+type demonstrated struct {
+	*audit.Report
+	Seed         uint64  `json:"seed"`
+	Loaded       int64   `json:"loaded"`
+	Transactions int64   `json:"transactions"`
+	Seconds      float64 `json:"seconds"`
+	Rate         float64 `json:"records_per_second"`
+}
+
+// demo sets the stage in a directory of its own, and takes it away at the end.
+func (m *Main) demo(ctx context.Context, s *settings, d *showing) error {
+	if err := d.shape.validate(); err != nil {
+		return err
+	}
+	made, err := d.made.generator()
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "tally-demo-")
+	if err != nil {
+		return hinted("check TMPDIR", "demo: %w", err)
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // it is temporary
+	broker, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		return fmt.Errorf("demo: broker: %w", err)
+	}
+	defer broker.Close()
+	local := *s
+	local.Brokers = broker.ListenAddrs()
+	local.TLS, local.TLSCA, local.TLSCert, local.TLSKey = false, "", "", ""
+	local.SASLMechanism, local.SASLUser, local.SASLPasswordFile = "", "", ""
+	stage := &stage{m: m, s: &local, d: d, dir: dir}
+	cl, err := m.connect(ctx, stage.s, producerOptions()...)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	stage.say("a Kafka inside this process listens on %s", strings.Join(local.Brokers, ", "))
+	if err := stage.topics(ctx, kadm.NewClient(cl)); err != nil {
+		return err
+	}
+	report, err := stage.play(ctx, cl, withoutErrors(made.Records()))
+	if err != nil {
+		return err
+	}
+	return differences(report)
+}
+
+// A stage is a demo on its way.
+type stage struct {
+	m   *Main
+	s   *settings
+	d   *showing
+	dir string
+}
+
+// say tells the onlooker what happens, unless a machine looks on.
+func (st *stage) say(format string, args ...any) {
+	if st.s.Output != outputJSON {
+		fmt.Fprintf(st.m.Stdout, format+"\n", args...)
+	}
+}
+
+func (st *stage) topics(ctx context.Context, adm *kadm.Client) error {
+	plan, err := st.s.topology(st.d.shape).Plan(ctx, adm)
+	if err != nil {
+		return err
+	}
+	created, err := plan.Apply(ctx, adm)
+	if err != nil {
+		return err
+	}
+	st.say("topics, %d partitions each: %s", st.d.shape.Partitions, strings.Join(created, ", "))
+	return nil
+}
+
+// play runs the worker beside the loading, waits until it has done everything,
+// audits, and shows the result.
+func (st *stage) play(ctx context.Context, cl *kgo.Client, records recordSeq) (*audit.Report, error) {
+	w, err := st.worker()
+	if err != nil {
+		return nil, err
+	}
+	defer w.close() //nolint:errcheck // its tables are temporary
+	server, err := st.m.listen(w, "demo", "127.0.0.1:0", st.logger())
+	if err != nil {
+		return nil, err
+	}
+	defer server.close()
+	working, stop := context.WithCancel(ctx)
+	defer stop()
+	g, working := errgroup.WithContext(working)
+	g.Go(func() error { return w.run(working) })
+	g.Go(func() error { return server.run(working) })
+	report, err := st.act(working, cl, w, records)
+	if err == nil && st.d.serve {
+		err = st.hold(working, server)
+	}
+	stop()
+	if failed := g.Wait(); failed != nil && ctx.Err() == nil {
+		return nil, failed
+	}
+	return report, err
+}
+
+func (st *stage) worker() (*worker, error) {
+	return st.m.newWorker(workerConfig{
+		brokers: st.s.Brokers, client: st.m.Client, names: st.s.names(),
+		dir: filepath.Join(st.dir, defaultStateDir), instance: "demo", interval: 100 * time.Millisecond,
+		leave: true, cacheBytes: 32 << 20, rowBytes: 32 << 20, log: st.logger(),
+	})
+}
+
+// logger keeps the log out of the show, where refused records are announced in
+// numbers.
+func (st *stage) logger() *slog.Logger {
+	quiet := *st.s
+	quiet.LogLevel = max(quiet.LogLevel, slog.LevelError)
+	return st.m.logger(&quiet)
+}
+
+// act loads, waits and audits.
+func (st *stage) act(ctx context.Context, cl *kgo.Client, w *worker, records recordSeq) (*audit.Report, error) {
+	began := st.m.Now()
+	sent, err := st.m.send(ctx, st.s, cl, formatProtobuf, records)
+	if err != nil {
+		return nil, err
+	}
+	st.say("sent %s in %.1f s: orders, payments and a few that nobody can read",
+		count(sent.Records, "record"), sent.Seconds)
+	if err := st.finish(ctx, w, sent.Records); err != nil {
+		return nil, err
+	}
+	took := st.m.Now().Sub(began)
+	stats := w.engine.Stats()
+	st.say("joined in %s, exactly once, %.1f s after the first record (%s records a second)\n",
+		count(stats.Transactions, "transaction"), took.Seconds(),
+		thousands(int64(float64(sent.Records)/took.Seconds())))
+	report, err := st.m.auditCluster(ctx, st.s, cl, engine.ExactlyOnce)
+	if err != nil {
+		return nil, err
+	}
+	result := demonstrated{
+		report, st.d.made.seed, sent.Records, stats.Transactions, took.Seconds(),
+		float64(sent.Records) / max(took.Seconds(), 0.001),
+	}
+	return report, st.m.show(st.s, result, func(out io.Writer) error { return writeReport(out, report) })
+}
+
+// finish waits until the worker has committed all that was sent.
+func (st *stage) finish(ctx context.Context, w *worker, sent int64) error {
+	line := func() string {
+		stats := w.engine.Stats()
+		return fmt.Sprintf("joining: %s of %s records in %s", thousands(stats.Records),
+			thousands(sent), count(stats.Transactions, "transaction"))
+	}
+	shown := st.m.ticker(st.s, line)
+	defer shown.stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for w.engine.Stats().Records < sent {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("demo: %w", ctx.Err())
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+// hold keeps everything up until the demo is interrupted.
+func (st *stage) hold(ctx context.Context, server *server) error {
+	brokers := strings.Join(st.s.Brokers, ",")
+	fmt.Fprintf(st.m.Stderr, `
+broker %[1]s and worker %[2]s stay up; end with Ctrl-C. Try:
+  tally table scan --limit 3 --brokers %[1]s --worker %[2]s
+  tally audit --brokers %[1]s
+`, brokers, server.address)
+	if st.m.Ready != nil {
+		st.m.Ready(Serving{Brokers: st.s.Brokers, HTTP: server.address})
+	}
+	<-ctx.Done()
+	return nil
+}

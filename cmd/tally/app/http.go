@@ -1,0 +1,257 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"tallystick/state"
+)
+
+// workerNote is what a worker leaves in its state directory for the verbs that
+// want to ask it.
+type workerNote struct {
+	Address  string `json:"address"`
+	PID      int    `json:"pid"`
+	Group    string `json:"group"`
+	Instance string `json:"instance"`
+}
+
+// A server answers for a worker while it runs. Without an address it does
+// nothing.
+type server struct {
+	address  string
+	listener net.Listener
+	http     *http.Server
+	note     string
+	log      *slog.Logger
+}
+
+// off is the address that asks for no server.
+const off = "off"
+
+// listen takes the address and notes it in the state directory. The caller
+// closes the server.
+func (m *Main) listen(w *worker, instance, address string, log *slog.Logger) (*server, error) {
+	if address == off || address == "" {
+		return &server{log: log}, nil
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, hinted("choose another --http, or --http off", "http: %w", err)
+	}
+	s := &server{
+		address: listener.Addr().String(), listener: listener, log: log,
+		note: filepath.Join(w.dir, workerFile),
+		http: &http.Server{
+			Handler: w.handler(instance), ReadHeaderTimeout: 5 * time.Second,
+			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		},
+	}
+	note := workerNote{s.address, os.Getpid(), w.names.ConfirmGroup, instance}
+	if err := writeNote(s.note, note); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	log.Info("http", "address", s.address)
+	return s, nil
+}
+
+// writeNote replaces the file at path in one step.
+func writeNote(path string, note workerNote) error {
+	text, err := json.Marshal(note)
+	if err != nil {
+		return fmt.Errorf("http: note: %w", err)
+	}
+	next := path + ".new"
+	if err := os.WriteFile(next, append(text, '\n'), 0o600); err != nil {
+		return fmt.Errorf("http: note: %w", err)
+	}
+	if err := os.Rename(next, path); err != nil {
+		return fmt.Errorf("http: note: %w", err)
+	}
+	return nil
+}
+
+// run serves until ctx is done.
+func (s *server) run(ctx context.Context) error {
+	if s.http == nil {
+		<-ctx.Done()
+		return nil
+	}
+	stop := context.AfterFunc(ctx, func() {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		if s.http.Shutdown(last) != nil {
+			s.http.Close()
+		}
+	})
+	defer stop()
+	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("http: %w", err)
+	}
+	return nil
+}
+
+// close gives the address up and takes the note away.
+func (s *server) close() {
+	if s.http == nil {
+		return
+	}
+	s.http.Close()
+	if err := os.Remove(s.note); err != nil && !errors.Is(err, os.ErrNotExist) {
+		s.log.Warn("cannot remove the note of the worker's address", "error", err)
+	}
+}
+
+// handler answers for the worker. What is in the tables is for this machine
+// alone.
+func (w *worker) handler(instance string) http.Handler {
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		newCollector(w, instance))
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(out http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(out, "ok")
+	})
+	mux.HandleFunc("GET /readyz", func(out http.ResponseWriter, _ *http.Request) {
+		if !w.engine.Stats().Ready {
+			http.Error(out, "no assignment yet, or its tables are being restored",
+				http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(out, "ok")
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
+	mux.Handle("GET /tables", local(w.listTables))
+	mux.Handle("GET /tables/{partition}/rows", local(w.dumpTable))
+	mux.Handle("GET /tables/{partition}/row", local(w.getRow))
+	return mux
+}
+
+// local admits requests from this machine only, and only under a name of this
+// machine, so that no page in a browser can get at the rows by way of a name
+// that it points here.
+func local(next http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(out http.ResponseWriter, in *http.Request) {
+		from, _, err := net.SplitHostPort(in.RemoteAddr)
+		host, _, hostErr := net.SplitHostPort(in.Host)
+		ip := net.ParseIP(from)
+		named := net.ParseIP(host)
+		if err != nil || hostErr != nil || !ip.IsLoopback() ||
+			host != "localhost" && !named.IsLoopback() {
+			http.Error(out, "tables are for this machine alone", http.StatusForbidden)
+			return
+		}
+		next(out, in)
+	})
+}
+
+// tablesAnswer is the answer of /tables.
+type tablesAnswer struct {
+	Table      string  `json:"table"`
+	Ready      bool    `json:"ready"`
+	Partitions []int32 `json:"partitions"`
+}
+
+// dumpHead, dumpRow and dumpEnd are the lines of an answer with rows. One that
+// has no end was cut off.
+type (
+	dumpHead struct {
+		Offset int64 `json:"offset"`
+	}
+	dumpRow struct {
+		Key   []byte `json:"key"`
+		Value []byte `json:"value"`
+	}
+	dumpEnd struct {
+		End   bool   `json:"end"`
+		Rows  int64  `json:"rows"`
+		Error string `json:"error,omitempty"`
+	}
+)
+
+func (w *worker) listTables(out http.ResponseWriter, _ *http.Request) {
+	st := w.engine.Stats()
+	answer(out, tablesAnswer{w.names.ConfirmTable, st.Ready, st.Partitions})
+}
+
+func answer(out http.ResponseWriter, value any) {
+	out.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(out).Encode(value) //nolint:errcheck // the one who asked has gone
+}
+
+// view is the table partition that a request names.
+func (w *worker) view(out http.ResponseWriter, in *http.Request) (state.View, bool) {
+	partition, err := strconv.ParseInt(in.PathValue("partition"), 10, 32)
+	if err != nil {
+		http.Error(out, "the partition is no number", http.StatusBadRequest)
+		return state.View{}, false
+	}
+	view, ok := w.engine.Table(int32(partition))
+	if !ok {
+		http.Error(out, "the partition is not with this worker", http.StatusNotFound)
+	}
+	return view, ok
+}
+
+// dumpTable writes the committed rows of a partition at one moment, after the
+// changelog offset of that moment.
+func (w *worker) dumpTable(out http.ResponseWriter, in *http.Request) {
+	view, ok := w.view(out, in)
+	if !ok {
+		return
+	}
+	snapshot, err := view.Snapshot()
+	if err != nil {
+		http.Error(out, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	defer snapshot.Close()
+	out.Header().Set("Content-Type", "application/x-ndjson")
+	lines := json.NewEncoder(out)
+	if lines.Encode(dumpHead{snapshot.Offset()}) != nil {
+		return
+	}
+	end := dumpEnd{End: true}
+	for row, err := range snapshot.All(in.URL.Query().Get("prefix")) {
+		if err != nil {
+			end.Error = err.Error()
+			break
+		}
+		if lines.Encode(dumpRow{[]byte(row.Key), row.Value}) != nil {
+			return
+		}
+		end.Rows++
+	}
+	lines.Encode(end) //nolint:errcheck // the one who asked has gone
+}
+
+func (w *worker) getRow(out http.ResponseWriter, in *http.Request) {
+	view, ok := w.view(out, in)
+	if !ok {
+		return
+	}
+	key := in.URL.Query().Get("key")
+	value, err := view.Get(key)
+	switch {
+	case err != nil:
+		http.Error(out, err.Error(), http.StatusServiceUnavailable)
+	case value == nil:
+		http.Error(out, "there is no such row", http.StatusGone)
+	default:
+		answer(out, dumpRow{[]byte(key), value})
+	}
+}

@@ -1,0 +1,319 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"tallystick/cmd/tally/app/source"
+	"tallystick/schemas"
+	"tallystick/topology"
+)
+
+// A recordSeq gives records until one cannot be read.
+type recordSeq = iter.Seq2[source.Record, error]
+
+// loading is what tally load was asked.
+type loading struct {
+	mapping  string
+	generate bool
+	format   string
+	plain    bool
+	made     generating
+}
+
+// Forms of the values that are loaded.
+const (
+	formatProtobuf = "protobuf"
+	formatJSON     = "json"
+)
+
+func (m *Main) loadCommand(s *settings) *cobra.Command {
+	l := &loading{}
+	cmd := &cobra.Command{
+		Use:   "load [FILE...]",
+		Short: "Put orders and payments into the topics, from files or made up",
+		Long: paragraph(`
+			Files that end in .csv are read by a mapping, which says what each column means.
+			All others hold one event in its JSON form a line. With --generate the records are
+			made up, the same for the same seed: out of order, now and then twice, some unpaid.
+
+			Records are checked before they are sent; what is wrong is named by file, line and
+			column, and nothing of a file after that place is sent.`),
+		Example: examples(`
+			tally load orders.csv payments.csv --mapping mapping.json
+			tally load events.jsonl
+			tally load --generate --orders 200000 --seed 7`),
+		GroupID: groupWork,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if l.plain {
+				l.made.plain(cmd.Flags())
+			}
+			return m.load(cmd.Context(), s, l, args)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&l.mapping, "mapping", "", "file that says what the columns of the CSV files mean")
+	f.StringVar(&l.format, "format", formatProtobuf, "form of the values: protobuf or json")
+	f.BoolVar(&l.generate, "generate", false, "make the records up")
+	f.BoolVar(&l.plain, "plain", false,
+		"make one payment for each order and nothing else, but for what is asked for")
+	l.made.register(f, 1000)
+	return cmd
+}
+
+// loaded is the result of tally load.
+type loaded struct {
+	Records  int64   `json:"records"`
+	Orders   int64   `json:"orders"`
+	Payments int64   `json:"payments"`
+	Raw      int64   `json:"raw"`
+	Bytes    int64   `json:"bytes"`
+	Seconds  float64 `json:"seconds"`
+	Rate     float64 `json:"records_per_second"`
+}
+
+func (m *Main) load(ctx context.Context, s *settings, l *loading, files []string) error {
+	if l.format != formatProtobuf && l.format != formatJSON {
+		return usageError("use protobuf or json", "--format has no form %q", l.format)
+	}
+	records, err := l.records(files)
+	if err != nil {
+		return err
+	}
+	cl, err := m.connect(ctx, s, producerOptions()...)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	if err := s.ready(ctx, cl, s.inputs()); err != nil {
+		return err
+	}
+	done, err := m.send(ctx, s, cl, l.format, records)
+	if err != nil {
+		return err
+	}
+	return m.show(s, done, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "sent %s: %s for orders, %s for payments, in %.1f s (%s a second)\n",
+			count(done.Records, "record"), thousands(done.Orders), thousands(done.Payments), done.Seconds,
+			thousands(int64(done.Rate)))
+		return err
+	})
+}
+
+// records are what the verb was asked to load.
+func (l *loading) records(files []string) (recordSeq, error) {
+	if l.generate {
+		if len(files) > 0 {
+			return nil, usageError("one of them", "tally load takes files or --generate, not both")
+		}
+		g, err := l.made.generator()
+		if err != nil {
+			return nil, err
+		}
+		return withoutErrors(g.Records()), nil
+	}
+	if len(files) == 0 {
+		return nil, usageError("for example tally load events.jsonl, or tally load --generate",
+			"tally load needs a file")
+	}
+	for _, file := range files {
+		if _, err := os.Stat(file); err != nil {
+			return nil, hinted("check the names of the files", "load: %w", err)
+		}
+	}
+	tables := slices.DeleteFunc(slices.Clone(files), func(file string) bool {
+		return !strings.EqualFold(filepath.Ext(file), ".csv")
+	})
+	if len(tables) == 0 {
+		return lines(files), nil
+	}
+	if l.mapping == "" {
+		return nil, usageError("docs/load.md shows one",
+			"%s needs --mapping, which says what its columns mean", tables[0])
+	}
+	text, err := os.ReadFile(l.mapping)
+	if err != nil {
+		return nil, hinted("check --mapping", "load: %w", err)
+	}
+	mapping, err := source.ParseMapping(l.mapping, text)
+	if err != nil {
+		return nil, hinted("docs/load.md shows how a mapping looks", "%w", err)
+	}
+	others := slices.DeleteFunc(slices.Clone(files), func(file string) bool {
+		return slices.Contains(tables, file)
+	})
+	return chain(source.CSV(tables, mapping), lines(others)), nil
+}
+
+// lines reads files of JSON lines one after the other.
+func lines(files []string) recordSeq {
+	seqs := make([]recordSeq, len(files))
+	for i, file := range files {
+		seqs[i] = source.JSONLines(file)
+	}
+	return chain(seqs...)
+}
+
+// chain gives what each sequence gives, one after the other.
+func chain(seqs ...recordSeq) recordSeq {
+	return func(yield func(source.Record, error) bool) {
+		for _, seq := range seqs {
+			for r, err := range seq {
+				if !yield(r, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+func withoutErrors(seq iter.Seq[source.Record]) recordSeq {
+	return func(yield func(source.Record, error) bool) {
+		for r := range seq {
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}
+}
+
+// producerOptions make a producer that loses and doubles nothing, and whose
+// partitions are those of every other Kafka program.
+func producerOptions() []kgo.Opt {
+	return []kgo.Opt{
+		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.ProducerLinger(10 * time.Millisecond),
+		kgo.MaxBufferedRecords(100_000),
+		kgo.UnknownTopicRetries(2),
+		kgo.RecordRetries(30), // about a minute; a timeout would count from the records' own times
+	}
+}
+
+// send produces the records and reports how far it is. The first error, of a
+// record or of a file, ends it; what was sent before stays sent.
+func (m *Main) send(ctx context.Context, s *settings, cl *kgo.Client, format string,
+	records recordSeq,
+) (loaded, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var done loaded
+	names := s.names()
+	began := m.Now()
+	p := m.progress(s)
+	var failed error
+	for r, err := range records {
+		var out *kgo.Record
+		if err == nil {
+			out, err = encode(names, format, r)
+		}
+		if failed = err; err != nil || ctx.Err() != nil {
+			break
+		}
+		done.add(r, len(out.Value))
+		cl.Produce(ctx, out, func(_ *kgo.Record, err error) {
+			if err != nil {
+				cancel(err)
+			}
+		})
+		if done.Records%1000 == 0 {
+			p.show(func() string { return done.line(m.Now().Sub(began)) })
+		}
+	}
+	if err := cl.Flush(context.WithoutCancel(ctx)); err != nil && failed == nil {
+		failed = err
+	}
+	p.end()
+	if err := context.Cause(ctx); err != nil && failed == nil {
+		failed = err
+	}
+	if failed != nil {
+		return done, sendError(failed)
+	}
+	done.finish(m.Now().Sub(began))
+	return done, nil
+}
+
+func sendError(err error) error {
+	var place *source.PlaceError
+	if errors.As(err, &place) {
+		return hinted("mend the line and load the rest", "%w", err)
+	}
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	return fmt.Errorf("load: %w", err)
+}
+
+func (d *loaded) add(r source.Record, size int) {
+	d.Records++
+	d.Bytes += int64(size)
+	if r.Raw != nil {
+		d.Raw++
+	}
+	if r.Kind == source.Payment {
+		d.Payments++
+	} else {
+		d.Orders++
+	}
+}
+
+func (d *loaded) finish(took time.Duration) {
+	d.Seconds = took.Seconds()
+	if d.Seconds > 0 {
+		d.Rate = float64(d.Records) / d.Seconds
+	}
+}
+
+func (d *loaded) line(took time.Duration) string {
+	rate := float64(d.Records) / max(took.Seconds(), 0.001)
+	return fmt.Sprintf("sent %s (%s a second)", count(d.Records, "record"), thousands(int64(rate)))
+}
+
+// encode makes the Kafka record of r. What the codecs would refuse is refused
+// here already, unless it is meant to be bad.
+func encode(names topology.Names, format string, r source.Record) (*kgo.Record, error) {
+	out := &kgo.Record{Topic: names.Orders, Key: r.Key, Value: r.Raw, Timestamp: r.At}
+	if r.Kind == source.Payment {
+		out.Topic = names.Payments
+	}
+	var err error
+	switch {
+	case r.Raw != nil:
+	case r.Order != nil:
+		if out.Value, err = schemas.Orders.Marshal(r.Order); err == nil && format == formatJSON {
+			out.Value, err = schemas.Orders.JSON(r.Order)
+		}
+	default:
+		if out.Value, err = schemas.Payments.Marshal(r.Payment); err == nil && format == formatJSON {
+			out.Value, err = schemas.Payments.JSON(r.Payment)
+		}
+	}
+	if err != nil && r.Place.File != "" {
+		return nil, &source.PlaceError{Place: r.Place, Err: err}
+	} else if err != nil {
+		return nil, fmt.Errorf("record of order %s: %w", r.Key, err)
+	}
+	return out, nil
+}
+
+// inputs are the topics that are loaded.
+func (s *settings) inputs() topology.Topology {
+	t, names := s.topology(shape{}), s.names()
+	t.Processors = nil
+	t.Topics = slices.DeleteFunc(t.Topics, func(topic topology.Topic) bool {
+		return topic.Name != names.Orders && topic.Name != names.Payments
+	})
+	return t
+}

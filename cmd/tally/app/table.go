@@ -1,0 +1,304 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"tallystick/query/replay"
+	"tallystick/schemas"
+	"tallystick/topology/keyhash"
+)
+
+// patience is how long a reader waits for transactions that are open when it
+// begins; a little longer than a worker's own.
+const patience = 40 * time.Second
+
+// looking is where the verbs of tally table look.
+type looking struct {
+	stateDirs, workers []string
+	changelog          bool
+	prefix             string
+	limit              int
+}
+
+func (m *Main) tableCommand(s *settings) *cobra.Command {
+	l := &looking{}
+	cmd := &cobra.Command{
+		Use:   "table",
+		Short: "Look into the tables of workers, and compare them with their changelogs",
+		Long: paragraph(`
+			Beside a running worker its rows are asked for over loopback; the disk is read only
+			when the worker has stopped. Without a worker on this machine rows come from the
+			changelog. Whatever is shown is committed.`),
+		Example: examples(`
+			tally table ls
+			tally table get o1-000042
+			tally table scan --prefix o1-0000 --limit 10
+			tally table verify`),
+		GroupID: groupLook,
+	}
+	f := cmd.PersistentFlags()
+	f.StringSliceVar(&l.stateDirs, "state-dir", []string{defaultStateDir},
+		"state directories of workers on this machine")
+	f.StringSliceVar(&l.workers, "worker", nil, "addresses of workers on this machine")
+	needVerb(cmd)
+	cmd.AddCommand(m.tableLs(s, l), m.tableGet(s, l), m.tableScan(s, l), m.tableVerify(s, l))
+	return cmd
+}
+
+// sources are where to look, the changelog last.
+func (m *Main) sources(cmd *cobra.Command, s *settings, l *looking, log *replay.Log) ([]rowSource, error) {
+	table := s.names().ConfirmTable
+	changelog := &changelogSource{log, table}
+	if l.changelog {
+		return []rowSource{changelog}, nil
+	}
+	named := cmd.Flags().Changed("state-dir")
+	sources, err := m.findSources(cmd.Context(), table, l.stateDirs, l.workers, named)
+	if err != nil {
+		return nil, err
+	}
+	return append(sources, changelog), nil
+}
+
+// openTable opens the changelog of the table.
+func (m *Main) openTable(ctx context.Context, s *settings) (*kgo.Client, *replay.Log, error) {
+	cl, err := m.connect(ctx, s)
+	if err != nil {
+		return nil, nil, err
+	}
+	log, err := replay.Open(ctx, cl, patience, s.names().ConfirmTable)
+	if err != nil {
+		cl.Close()
+		return nil, nil, err
+	}
+	return cl, log, nil
+}
+
+// partitionInfo is one line of tally table ls.
+type partitionInfo struct {
+	Table     string   `json:"table"`
+	Partition int32    `json:"partition"`
+	Start     int64    `json:"start"`
+	End       int64    `json:"end"`
+	Held      []string `json:"held_by"`
+}
+
+func (m *Main) tableLs(s *settings, l *looking) *cobra.Command {
+	return &cobra.Command{
+		Use:   "ls",
+		Short: "List the partitions of the tables and who on this machine holds them",
+		Example: examples(`
+			tally table ls
+			tally table ls --state-dir a,b -o json`),
+		Args: exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cl, log, err := m.openTable(cmd.Context(), s)
+			if err != nil {
+				return err
+			}
+			defer cl.Close()
+			sources, err := m.sources(cmd, s, l, log)
+			if err != nil {
+				return err
+			}
+			defer closeAll(sources)
+			list := listPartitions(s.names().ConfirmTable, log, sources[:len(sources)-1])
+			return m.show(s, list, func(w io.Writer) error { return writePartitions(w, list) })
+		},
+	}
+}
+
+func listPartitions(table string, log *replay.Log, sources []rowSource) []partitionInfo {
+	list := []partitionInfo{}
+	for p := range log.Partitions(table) {
+		span := log.Span(table, p)
+		info := partitionInfo{table, p, span.Start, span.End, []string{}}
+		for _, source := range sources {
+			if slices.Contains(source.partitions(), p) {
+				info.Held = append(info.Held, source.name())
+			}
+		}
+		list = append(list, info)
+	}
+	return list
+}
+
+func writePartitions(w io.Writer, list []partitionInfo) error {
+	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(out, "TABLE\tPARTITION\tCHANGELOG\tHELD BY")
+	for _, p := range list {
+		fmt.Fprintf(out, "%s\t%d\t%d..%d\t%s\n", p.Table, p.Partition, p.Start, p.End,
+			cmp.Or(strings.Join(p.Held, ", "), "-"))
+	}
+	return out.Flush()
+}
+
+// shownRow is a row as the verbs print it.
+type shownRow struct {
+	Key       string          `json:"key"`
+	Partition int32           `json:"partition"`
+	Source    string          `json:"source"`
+	Row       json.RawMessage `json:"row"`
+}
+
+func showRow(source rowSource, partition int32, key string, value []byte) (shownRow, error) {
+	shown := shownRow{Key: key, Partition: partition, Source: source.name()}
+	row, err := schemas.ConfirmRows.Unmarshal(value)
+	if err == nil {
+		shown.Row, err = schemas.ConfirmRows.JSON(row)
+	}
+	if err != nil {
+		return shown, fmt.Errorf("row %q of partition %d: %w", key, partition, err)
+	}
+	return shown, nil
+}
+
+func (m *Main) tableGet(s *settings, l *looking) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "get KEY",
+		Short: "Print the row of one order",
+		Example: examples(`
+			tally table get o1-000042
+			tally table get o1-000042 --changelog`),
+		Args: exactArgs("KEY"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cl, log, err := m.openTable(cmd.Context(), s)
+			if err != nil {
+				return err
+			}
+			defer cl.Close()
+			sources, err := m.sources(cmd, s, l, log)
+			if err != nil {
+				return err
+			}
+			defer closeAll(sources)
+			return m.getRow(cmd.Context(), s, log, sources, args[0])
+		},
+	}
+	l.changelogFlag(cmd)
+	return cmd
+}
+
+func (l *looking) changelogFlag(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&l.changelog, "changelog", false, "read the changelog, ask no worker")
+}
+
+// errEnough ends a dump that has given what was wanted.
+var errEnough = errors.New("enough")
+
+func (m *Main) getRow(ctx context.Context, s *settings, log *replay.Log, sources []rowSource, key string) error {
+	partition := keyhash.Partition([]byte(key), log.Partitions(s.names().ConfirmTable))
+	for _, source := range sources {
+		if !slices.Contains(source.partitions(), partition) {
+			continue
+		}
+		var found []byte
+		_, err := source.dump(ctx, partition, key, func(k string, value []byte) error {
+			if k == key { // rows come in order: it is the first with this prefix
+				found = value
+			}
+			return errEnough
+		})
+		if err != nil && !errors.Is(err, errEnough) {
+			return err
+		}
+		if found == nil {
+			return hinted("tally table scan lists what is there",
+				"there is no row %q in partition %d (%s)", key, partition, source.name())
+		}
+		shown, err := showRow(source, partition, key, found)
+		if err != nil {
+			return err
+		}
+		return m.printJSON(s, shown)
+	}
+	return fmt.Errorf("nobody has partition %d", partition)
+}
+
+// printJSON prints a value as one line of JSON, indented for people.
+func (m *Main) printJSON(s *settings, value any) error {
+	return m.show(s, value, func(w io.Writer) error {
+		out := json.NewEncoder(w)
+		out.SetIndent("", "  ")
+		out.SetEscapeHTML(false)
+		return out.Encode(value)
+	})
+}
+
+func (m *Main) tableScan(s *settings, l *looking) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "scan",
+		Short: "Print rows, one JSON object a line",
+		Example: examples(`
+			tally table scan --limit 10
+			tally table scan --prefix o1-0000 --changelog`),
+		Args: exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if l.limit < 0 {
+				return usageError("0 prints them all", "--limit must not be below zero")
+			}
+			cl, log, err := m.openTable(cmd.Context(), s)
+			if err != nil {
+				return err
+			}
+			defer cl.Close()
+			sources, err := m.sources(cmd, s, l, log)
+			if err != nil {
+				return err
+			}
+			defer closeAll(sources)
+			return m.scan(cmd.Context(), l, log.Partitions(s.names().ConfirmTable), sources)
+		},
+	}
+	cmd.Flags().StringVar(&l.prefix, "prefix", "", "only keys that begin so")
+	cmd.Flags().IntVar(&l.limit, "limit", 100, "end after so many rows; 0 for all")
+	l.changelogFlag(cmd)
+	return cmd
+}
+
+// scan prints the rows of each partition from the first source that has it.
+func (m *Main) scan(ctx context.Context, l *looking, partitions int32, sources []rowSource) error {
+	out := json.NewEncoder(m.Stdout)
+	out.SetEscapeHTML(false)
+	printed := 0
+	for p := range partitions {
+		i := slices.IndexFunc(sources, func(s rowSource) bool { return slices.Contains(s.partitions(), p) })
+		if i < 0 {
+			continue
+		}
+		_, err := sources[i].dump(ctx, p, l.prefix, func(key string, value []byte) error {
+			shown, err := showRow(sources[i], p, key, value)
+			if err != nil {
+				return err
+			}
+			if err := out.Encode(shown); err != nil {
+				return err
+			}
+			if printed++; l.limit > 0 && printed >= l.limit {
+				return errEnough
+			}
+			return nil
+		})
+		if errors.Is(err, errEnough) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func sortedKeys(rows map[string][]byte) []string { return slices.Sorted(maps.Keys(rows)) }

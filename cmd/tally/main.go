@@ -1,0 +1,18 @@
+// Command tally joins orders and payments on Kafka, exactly once. The verbs
+// are in package app; this file only connects them to the process.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"tallystick/cmd/tally/app"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(app.New(os.Stdout, os.Stderr).Run(ctx, os.Args[1:]))
+}

@@ -1,0 +1,273 @@
+package audit
+
+import (
+	"tallystick/processors/confirm"
+	"tallystick/schemas"
+	"tallystick/schemas/tallyv1"
+)
+
+// account adds up, without the rules: each record of a key gets one disposition,
+// each coin one fate, and what was said is held against both.
+func (s *Shard) account(key string, h *history, row *confirm.Row) {
+	state, fates := confirm.Dispositions(row)
+	a := accounting{s: s, key: key, h: h, row: row, fates: map[string]confirm.Fate{}}
+	for _, f := range fates {
+		a.fates[f.PaymentID] = f
+	}
+	a.orders(state)
+	a.payments()
+	a.spoken(state)
+}
+
+// An accounting is the adding up of one key.
+type accounting struct {
+	s     *Shard
+	key   string
+	h     *history
+	row   *confirm.Row
+	fates map[string]confirm.Fate
+}
+
+func (a *accounting) dispose(name string) { a.s.report.Dispositions[name]++ }
+
+// orders gives each record of the topic of orders its disposition.
+func (a *accounting) orders(state confirm.Disposition) {
+	var placed *tallyv1.OrderPlaced
+	ended := false
+	r := a.s.report
+	for _, in := range a.h.orders {
+		switch e := in.event.(type) {
+		case confirm.Placed:
+			if placed == nil {
+				placed = e.Order
+				r.Orders++
+				a.dispose("order " + string(state))
+				continue
+			}
+			a.again(sameOrder(placed, e.Order))
+		case confirm.Ended:
+			if ended {
+				r.Duplicates++
+				a.dispose("duplicate")
+				continue
+			}
+			ended = true
+			if state == confirm.Confirmed {
+				a.dispose("cancel refused")
+			} else {
+				a.dispose("cancel " + string(state))
+			}
+		}
+	}
+	a.state(state, placed, ended)
+}
+
+// state counts the order, and holds its state against what came in.
+func (a *accounting) state(state confirm.Disposition, placed *tallyv1.OrderPlaced, ended bool) {
+	r := a.s.report
+	switch state {
+	case confirm.Pending:
+		r.Pending++
+	case confirm.Confirmed:
+		r.Confirmed++
+	case confirm.Cancelled, confirm.Rejected:
+		if placed != nil {
+			r.Cancelled++
+		}
+	}
+	over := state == confirm.Cancelled || state == confirm.Rejected
+	switch {
+	case a.row.Placed != (placed != nil):
+		a.s.differ(kindRow, a.key, "the row has an order: %t, the topic has one: %t",
+			a.row.Placed, placed != nil)
+	case placed != nil && (a.row.Order.Total != placed.GetTotal().GetMinor() ||
+		a.row.Order.Currency != placed.GetTotal().GetCurrency()):
+		a.s.differ(kindMoney, a.key, "the order was of %d %s, the row has %d %s",
+			placed.GetTotal().GetMinor(), placed.GetTotal().GetCurrency(),
+			a.row.Order.Total, a.row.Order.Currency)
+	case over && !ended:
+		a.s.differ(kindRow, a.key, "the order is %s, and nothing that came in says so", state)
+	case ended && state != confirm.Confirmed && !over:
+		a.s.differ(kindRow, a.key, "a cancel came in, the order is %q", state)
+	}
+}
+
+// again counts a record that came again.
+func (a *accounting) again(same bool) {
+	if same {
+		a.s.report.Duplicates++
+		a.dispose("duplicate")
+		return
+	}
+	a.s.report.Conflicted++
+	a.dispose("conflicted")
+}
+
+// payments gives each record of the topic of payments its disposition, and the
+// money of each payment its fate.
+func (a *accounting) payments() {
+	received := map[string]*tallyv1.PaymentReceived{}
+	reversed := map[string]bool{}
+	for _, in := range a.h.payments {
+		switch e := in.event.(type) {
+		case confirm.Received:
+			id := e.Payment.GetPaymentId()
+			if first := received[id]; first != nil {
+				a.again(samePayment(first, e.Payment))
+				continue
+			}
+			received[id] = e.Payment
+			a.received(e.Payment)
+		case confirm.Reversed:
+			id := e.Payment.GetPaymentId()
+			switch {
+			case reversed[id]:
+				a.s.report.Duplicates++
+				a.dispose("duplicate")
+			case a.fates[id].ReversedLate:
+				a.dispose("reversal too late")
+			default:
+				a.dispose("reversal")
+			}
+			reversed[id] = true
+		}
+	}
+	for id, f := range a.fates {
+		if received[id] == nil {
+			a.s.differ(kindMoney, a.key, "the row has a payment %q of %d %s that never came in",
+				id, f.Amount, f.Currency)
+		} else if f.Reversed > 0 && !reversed[id] {
+			a.s.differ(kindMoney, a.key, "payment %q counts as reversed, and no reversal came in", id)
+		}
+	}
+}
+
+// received gives the money of one payment its fate.
+func (a *accounting) received(p *tallyv1.PaymentReceived) {
+	r, amount := a.s.report, p.GetAmount().GetMinor()
+	f, ok := a.fates[p.GetPaymentId()]
+	if !ok { // the row keeps no more payments; it was refused
+		f = confirm.Fate{Amount: amount, Currency: p.GetAmount().GetCurrency(), Unmatched: amount}
+		if len(a.row.Payments) < confirm.MaxPayments {
+			a.s.differ(kindMoney, a.key, "payment %q of %d %s is not in the row",
+				p.GetPaymentId(), amount, f.Currency)
+			f.Unmatched = 0
+		}
+	}
+	r.Payments++
+	r.money(p.GetAmount().GetCurrency()).add(Money{
+		Received: amount, Confirmed: f.Confirmed, Pending: f.Pending, Excess: f.Excess,
+		Mismatched: f.Mismatched, Unmatched: f.Unmatched, Reversed: f.Reversed,
+	})
+	a.dispose("payment " + a.fateOf(p.GetPaymentId(), f, ok))
+}
+
+// fateOf names the fate of a payment and counts it.
+func (a *accounting) fateOf(id string, f confirm.Fate, kept bool) string {
+	r := a.s.report
+	if f.Excess > 0 {
+		r.Excess++
+	}
+	if !kept {
+		r.Unmatched++
+		return "unmatched"
+	}
+	for i := range a.row.Payments {
+		if a.row.Payments[i].PaymentID != id {
+			continue
+		}
+		switch a.row.Payments[i].Disposition {
+		case tallyv1.ConfirmRow_WAITING:
+			r.Waiting++
+			return "pending"
+		case tallyv1.ConfirmRow_COUNTED:
+			return "confirmed"
+		case tallyv1.ConfirmRow_EXCESS:
+			return "excess"
+		case tallyv1.ConfirmRow_MISMATCHED:
+			r.Mismatched++
+			return "mismatched"
+		case tallyv1.ConfirmRow_UNMATCHED:
+			r.Unmatched++
+			return "unmatched"
+		case tallyv1.ConfirmRow_REVERSED:
+			r.Reversed++
+			return "reversed"
+		}
+	}
+	return "unknown"
+}
+
+// spoken holds the sums of what was said against those of the row.
+func (a *accounting) spoken(state confirm.Disposition) {
+	confirmed := map[string]bool{}
+	for _, out := range a.h.confirmations {
+		m, err := schemas.Confirmations.Unmarshal(out.value)
+		if err != nil {
+			a.s.differ(kindConfirmation, a.key, "offset %d cannot be read: %v", out.offset, err)
+			continue
+		}
+		confirmed[m.GetMeta().GetId()] = true
+		a.shares(m.GetOrderConfirmed())
+	}
+	want := 0
+	if state == confirm.Confirmed {
+		want = 1
+	}
+	if len(confirmed) != want || !a.s.rules.RepeatSpeech && len(a.h.confirmations) != want {
+		a.s.differ(kindConfirmation, a.key, "the order is %q and has %d confirmations", state,
+			len(a.h.confirmations))
+	}
+	a.excess()
+}
+
+// shares holds a confirmation against the row, share by share.
+func (a *accounting) shares(c *tallyv1.OrderConfirmed) {
+	var sum int64
+	for _, share := range c.GetPayments() {
+		sum += share.GetMinor()
+		if f := a.fates[share.GetPaymentId()]; f.Confirmed != share.GetMinor() {
+			a.s.differ(kindMoney, a.key, "the confirmation counts %d of payment %q, the row %d",
+				share.GetMinor(), share.GetPaymentId(), f.Confirmed)
+		}
+	}
+	if sum != c.GetTotal().GetMinor() || sum != a.row.Order.Total {
+		a.s.differ(kindMoney, a.key, "the confirmation's shares add up to %d, the order is of %d",
+			sum, a.row.Order.Total)
+	}
+}
+
+// excess holds what was said to be too much against the row.
+func (a *accounting) excess() {
+	said := map[string]int64{}
+	for _, out := range a.h.exceptions {
+		m, err := schemas.Exceptions.Unmarshal(out.value)
+		if err != nil {
+			a.s.differ(kindException, a.key, "offset %d cannot be read: %v", out.offset, err)
+			continue
+		}
+		if x := m.GetPaymentExcess(); x != nil {
+			said[x.GetPaymentId()] = x.GetExcess().GetMinor()
+		}
+	}
+	for id, f := range a.fates {
+		if f.Excess != said[id] {
+			a.s.differ(kindMoney, a.key, "%d of payment %q were too much, %d were said to be",
+				f.Excess, id, said[id])
+		}
+	}
+}
+
+func sameOrder(a, b *tallyv1.OrderPlaced) bool {
+	return a.GetCustomerId() == b.GetCustomerId() && sameMoney(a.GetTotal(), b.GetTotal()) &&
+		a.GetDue().GetSeconds() == b.GetDue().GetSeconds() &&
+		a.GetDue().GetNanos()/1000 == b.GetDue().GetNanos()/1000
+}
+
+func samePayment(a, b *tallyv1.PaymentReceived) bool {
+	return sameMoney(a.GetAmount(), b.GetAmount()) && a.GetMethod() == b.GetMethod()
+}
+
+func sameMoney(a, b *tallyv1.Money) bool {
+	return a.GetMinor() == b.GetMinor() && a.GetCurrency() == b.GetCurrency()
+}

@@ -1,0 +1,214 @@
+// Package audit proves from the topics alone that every order and every payment
+// ended in exactly one way, that the sums balance, and that what was said and
+// what is in the table is what the rules say.
+//
+// It checks in two ways that have little in common. It applies the rules again
+// ([confirm.Step]) to what came in, and compares what they say with what was
+// said; and it adds up, record by record and coin by coin, without the rules.
+//
+// Orders and payments arrive in two topics, and how a worker merged them is not
+// recorded. For most orders that makes no difference, and the comparison is
+// exact. Where a cancel, a rejection or a reversal is involved it does; then
+// what was said must be what some merge of the two gives.
+package audit
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// maxDifferences bounds how many differences a report spells out.
+const maxDifferences = 100
+
+// Results of an audit.
+const (
+	OK          = "ok"
+	Differences = "differences"
+)
+
+// A Report is the result of an audit.
+type Report struct {
+	// Audit is OK, or Differences.
+	Audit string `json:"audit"`
+
+	// Records is how many records of the two inputs were looked at, which is the
+	// sum of Dispositions.
+	Records      int64            `json:"records"`
+	Dispositions map[string]int64 `json:"dispositions"`
+
+	Orders     int64 `json:"orders"`     // different orders that were placed
+	Payments   int64 `json:"payments"`   // different payments that were received
+	Confirmed  int64 `json:"confirmed"`  // orders
+	Pending    int64 `json:"pending"`    // orders that are not covered yet
+	Cancelled  int64 `json:"cancelled"`  // orders, rejected ones with them
+	Excess     int64 `json:"excess"`     // payments of which a part was too much
+	Waiting    int64 `json:"waiting"`    // payments of which nothing is decided yet
+	Unmatched  int64 `json:"unmatched"`  // payments
+	Mismatched int64 `json:"mismatched"` // payments
+	Reversed   int64 `json:"reversed"`   // payments, before anything was said of them
+	Duplicates int64 `json:"duplicates"` // records that came again
+	Conflicted int64 `json:"conflicted"` // records that came again with another content
+	Invalid    int64 `json:"invalid"`    // records in the dead letters
+
+	// Money is what became of the money, by currency, in minor units.
+	Money map[string]*Money `json:"money"`
+
+	// Compared says how many keys were compared in which way.
+	Compared Compared `json:"compared"`
+	// InFlight is how many keys were left out because a worker was at them while
+	// the audit began.
+	InFlight int64 `json:"in_flight"`
+	// Unprocessed is how many records no worker has come to yet.
+	Unprocessed int64 `json:"unprocessed"`
+
+	// DifferenceCount is how many differences there are, of which the first are
+	// spelled out.
+	DifferenceCount int64        `json:"difference_count"`
+	Differences     []Difference `json:"differences"`
+}
+
+// Money is what became of the money of one currency.
+type Money struct {
+	Received   int64 `json:"received"`
+	Confirmed  int64 `json:"confirmed"`
+	Pending    int64 `json:"pending"`
+	Excess     int64 `json:"excess"`
+	Mismatched int64 `json:"mismatched"`
+	Unmatched  int64 `json:"unmatched"`
+	Reversed   int64 `json:"reversed"`
+}
+
+func (m *Money) spent() int64 {
+	return m.Confirmed + m.Pending + m.Excess + m.Mismatched + m.Unmatched + m.Reversed
+}
+
+func (m *Money) add(o Money) {
+	m.Received += o.Received
+	m.Confirmed += o.Confirmed
+	m.Pending += o.Pending
+	m.Excess += o.Excess
+	m.Mismatched += o.Mismatched
+	m.Unmatched += o.Unmatched
+	m.Reversed += o.Reversed
+}
+
+// Compared says in how many ways keys were compared.
+type Compared struct {
+	// Exactly: row and events are, byte for byte, those that the rules give.
+	Exactly int64 `json:"exactly"`
+	// ByMerge: they are those that the rules give for some merge of the inputs.
+	ByMerge int64 `json:"by_merge"`
+	// ByMoney: there are too many merges; the sums and the dispositions hold.
+	ByMoney int64 `json:"by_money"`
+}
+
+// A Difference is one thing that is not as it must be.
+type Difference struct {
+	Kind   string `json:"kind"`
+	Key    string `json:"key,omitempty"`
+	Place  string `json:"place,omitempty"`
+	Detail string `json:"detail"`
+}
+
+// String returns the difference in one line.
+func (d Difference) String() string {
+	s := d.Kind
+	if d.Key != "" {
+		s += fmt.Sprintf(" %q", d.Key)
+	}
+	if d.Place != "" {
+		s += " at " + d.Place
+	}
+	return s + ": " + d.Detail
+}
+
+// Kinds of differences.
+const (
+	kindConfirmation = "confirmation"
+	kindException    = "exception"
+	kindRow          = "row"
+	kindMoney        = "money"
+	kindDeadLetter   = "dead letter"
+)
+
+// NewReport returns the report of nothing.
+func NewReport() *Report {
+	return &Report{
+		Audit: OK, Dispositions: map[string]int64{}, Money: map[string]*Money{},
+		Differences: []Difference{},
+	}
+}
+
+// differ notes one difference.
+func (r *Report) differ(d Difference) {
+	r.Audit = Differences
+	r.DifferenceCount++
+	if len(r.Differences) < maxDifferences {
+		r.Differences = append(r.Differences, d)
+	}
+}
+
+// money returns the sums of a currency.
+func (r *Report) money(currency string) *Money {
+	m := r.Money[currency]
+	if m == nil {
+		m = &Money{}
+		r.Money[currency] = m
+	}
+	return m
+}
+
+// Currencies returns the currencies of the report, sorted.
+func (r *Report) Currencies() []string { return slices.Sorted(maps.Keys(r.Money)) }
+
+// merge adds the report of another part of the keys.
+func (r *Report) merge(o *Report) {
+	r.Records += o.Records
+	for name, n := range o.Dispositions {
+		r.Dispositions[name] += n
+	}
+	r.Orders += o.Orders
+	r.Payments += o.Payments
+	r.Confirmed += o.Confirmed
+	r.Pending += o.Pending
+	r.Cancelled += o.Cancelled
+	r.Excess += o.Excess
+	r.Waiting += o.Waiting
+	r.Unmatched += o.Unmatched
+	r.Mismatched += o.Mismatched
+	r.Reversed += o.Reversed
+	r.Duplicates += o.Duplicates
+	r.Conflicted += o.Conflicted
+	r.Invalid += o.Invalid
+	for currency, m := range o.Money {
+		r.money(currency).add(*m)
+	}
+	r.Compared.Exactly += o.Compared.Exactly
+	r.Compared.ByMerge += o.Compared.ByMerge
+	r.Compared.ByMoney += o.Compared.ByMoney
+	r.InFlight += o.InFlight
+	r.Unprocessed += o.Unprocessed
+	for _, d := range o.Differences {
+		r.differ(d)
+	}
+	r.DifferenceCount += o.DifferenceCount - int64(len(o.Differences))
+}
+
+// balance holds the sums against each other.
+func (r *Report) balance() {
+	for _, currency := range r.Currencies() {
+		if m := r.Money[currency]; m.Received != m.spent() {
+			r.differ(Difference{Kind: kindMoney, Key: currency, Detail: fmt.Sprintf(
+				"%d were received, %d have a fate: %+v", m.Received, m.spent(), *m)})
+		}
+	}
+	var sum int64
+	for _, n := range r.Dispositions {
+		sum += n
+	}
+	if sum != r.Records {
+		r.differ(Difference{Kind: "records", Detail: fmt.Sprintf(
+			"%d came in, %d have a disposition", r.Records, sum)})
+	}
+}

@@ -1,0 +1,262 @@
+package audit
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"tallystick/processors/confirm"
+	"tallystick/schemas"
+)
+
+// Topics names what is audited.
+type Topics struct {
+	Orders, Payments, Confirmations, Exceptions, Table, DeadLetters string
+	// Group is the consumer group whose dead letters count.
+	Group string
+}
+
+// An Origin is the place of an input record.
+type Origin struct {
+	Topic     string
+	Partition int32
+	Offset    int64
+}
+
+// String returns the place as topic/partition@offset.
+func (o Origin) String() string { return fmt.Sprintf("%s/%d@%d", o.Topic, o.Partition, o.Offset) }
+
+// A DeadLetter is what is known of a record that was refused.
+type DeadLetter struct {
+	Class, Reason string
+	Count         int
+}
+
+// DeadLetters are the records that one group refused, by their origin.
+type DeadLetters map[Origin]*DeadLetter
+
+// Add notes a record of the dead letters. One of another group is passed over.
+func (d DeadLetters) Add(r *kgo.Record, group string) error {
+	h := map[string]string{}
+	for _, header := range r.Headers {
+		h[header.Key] = string(header.Value)
+	}
+	if h["tally.group"] != group {
+		return nil
+	}
+	partition, err := strconv.ParseInt(h["tally.partition"], 10, 32)
+	offset, errOffset := strconv.ParseInt(h["tally.offset"], 10, 64)
+	if err = errors.Join(err, errOffset); err != nil {
+		return fmt.Errorf("audit: dead letter %s/%d@%d does not tell its origin: %w",
+			r.Topic, r.Partition, r.Offset, err)
+	}
+	origin := Origin{h["tally.topic"], int32(partition), offset}
+	if known := d[origin]; known != nil {
+		known.Count++
+		return nil
+	}
+	d[origin] = &DeadLetter{h["tally.class"], h["tally.reason"], 1}
+	return nil
+}
+
+// own tells whether a class of dead letters is one that the audit can judge by
+// itself. Of the others, such as a panic, it takes the engine's word.
+func own(class string) bool {
+	return class == "malformed" || class == "check" || class == "tombstone" || class == "no-key"
+}
+
+// A Shard is the part of the audit about the keys of one partition. It is fed
+// with all records of these keys, each topic in its order, and then closed.
+type Shard struct {
+	topics  Topics
+	rules   confirm.Rules
+	letters DeadLetters
+	keys    map[string]*history
+	report  *Report
+}
+
+// A history is all that is known of one key.
+type history struct {
+	orders, payments          []input
+	confirmations, exceptions []output
+	row                       []byte
+	inFlight                  bool
+}
+
+type input struct {
+	origin Origin
+	event  confirm.Event
+}
+
+type output struct {
+	offset int64
+	value  []byte
+}
+
+// NewShard returns a shard of an audit. The dead letters are those of all
+// partitions; the shard only reads them. With repeats, what was said may have
+// been said again, as at-least-once delivery does after a crash.
+func NewShard(topics Topics, letters DeadLetters, repeats bool) *Shard {
+	return &Shard{
+		topics: topics, letters: letters, rules: confirm.Rules{RepeatSpeech: repeats},
+		keys: map[string]*history{}, report: NewReport(),
+	}
+}
+
+func (s *Shard) key(key []byte) *history {
+	h := s.keys[string(key)]
+	if h == nil {
+		h = &history{}
+		s.keys[string(key)] = h
+	}
+	return h
+}
+
+// Input takes in a record of one of the two inputs. A record in flight is one
+// that a worker may or may not have finished when the outputs were read.
+func (s *Shard) Input(r *kgo.Record, inFlight bool) {
+	origin := Origin{r.Topic, r.Partition, r.Offset}
+	letter := s.letters[origin]
+	event, reason := s.decode(r)
+	if inFlight {
+		if reason == "" {
+			s.key(r.Key).inFlight = true
+		}
+		return
+	}
+	s.report.Records++
+	switch {
+	case reason != "" && letter == nil:
+		s.report.differ(Difference{
+			kindDeadLetter, string(r.Key), origin.String(),
+			"a bad record is not in the dead letters: " + reason,
+		})
+	case reason == "" && letter != nil && own(letter.Class):
+		s.report.differ(Difference{
+			kindDeadLetter, string(r.Key), origin.String(),
+			"a good record is in the dead letters: " + letter.Reason,
+		})
+	case letter != nil && letter.Count > 1:
+		s.report.differ(Difference{
+			kindDeadLetter, string(r.Key), origin.String(),
+			fmt.Sprintf("it is in the dead letters %d times", letter.Count),
+		})
+	}
+	if letter != nil || reason != "" {
+		s.report.Invalid++
+		s.report.Dispositions["invalid"]++
+		return
+	}
+	h := s.key(r.Key)
+	if r.Topic == s.topics.Orders {
+		h.orders = append(h.orders, input{origin, event})
+	} else {
+		h.payments = append(h.payments, input{origin, event})
+	}
+}
+
+// decode reads an input as the worker should have read it. The reason is empty
+// for a good record.
+func (s *Shard) decode(r *kgo.Record) (event confirm.Event, reason string) {
+	switch {
+	case r.Key == nil:
+		return nil, "it has no key"
+	case r.Value == nil:
+		return nil, "it has no value"
+	case r.Topic == s.topics.Orders:
+		m, err := schemas.Orders.Unmarshal(r.Value)
+		if err == nil {
+			err = schemas.CheckKey(string(r.Key), m)
+		}
+		if err != nil {
+			return nil, err.Error()
+		}
+		return confirm.OfOrder(m, r.Timestamp), ""
+	default:
+		m, err := schemas.Payments.Unmarshal(r.Value)
+		if err == nil {
+			err = schemas.CheckKey(string(r.Key), m)
+		}
+		if err != nil {
+			return nil, err.Error()
+		}
+		return confirm.OfPayment(m, r.Timestamp), ""
+	}
+}
+
+// Confirmation takes in a record of the confirmations.
+func (s *Shard) Confirmation(r *kgo.Record) {
+	h := s.key(r.Key)
+	h.confirmations = append(h.confirmations, output{r.Offset, bytes.Clone(r.Value)})
+}
+
+// Exception takes in a record of the exceptions.
+func (s *Shard) Exception(r *kgo.Record) {
+	h := s.key(r.Key)
+	h.exceptions = append(h.exceptions, output{r.Offset, bytes.Clone(r.Value)})
+}
+
+// Row takes in a record of the table's changelog.
+func (s *Shard) Row(r *kgo.Record) {
+	s.key(r.Key).row = bytes.Clone(r.Value)
+}
+
+// Close judges all keys and returns the report of the shard. The shard is empty
+// then.
+func (s *Shard) Close() *Report {
+	for _, key := range slices.Sorted(maps.Keys(s.keys)) {
+		h := s.keys[key]
+		if h.inFlight {
+			s.report.InFlight++
+			s.report.Records -= int64(len(h.orders) + len(h.payments))
+		} else {
+			s.judge(key, h)
+		}
+		delete(s.keys, key)
+	}
+	return s.report
+}
+
+// judge holds one key against the rules and against plain arithmetic.
+func (s *Shard) judge(key string, h *history) {
+	row, ok := s.row(key, h)
+	if !ok {
+		return
+	}
+	s.compare(key, h)
+	s.account(key, h, row)
+}
+
+// row decodes the row of the table.
+func (s *Shard) row(key string, h *history) (*confirm.Row, bool) {
+	if h.row == nil {
+		if len(h.orders)+len(h.payments) == 0 {
+			s.differ(kindConfirmation, key, "something was said of an order that nothing is known of")
+			return nil, false
+		}
+		s.differ(kindRow, key, "the table has no row")
+		s.lost(h)
+		return nil, false
+	}
+	row, err := schemas.ConfirmRows.Unmarshal(h.row)
+	if err != nil {
+		s.differ(kindRow, key, "the row cannot be read: %v", err)
+		s.lost(h)
+		return nil, false
+	}
+	return row, true
+}
+
+// lost counts the records of a key without a readable row.
+func (s *Shard) lost(h *history) {
+	s.report.Dispositions["lost"] += int64(len(h.orders) + len(h.payments))
+}
+
+func (s *Shard) differ(kind, key, format string, args ...any) {
+	s.report.differ(Difference{Kind: kind, Key: key, Detail: fmt.Sprintf(format, args...)})
+}
