@@ -1,16 +1,18 @@
 # Every target is a command that can be typed by hand; `make help` lists them.
-# Variables: SEED, RUNS and TIME for sim and fuzz, PKG for what test-like targets cover.
+# Variables: SEED, RUNS and TIME for sim and fuzz, N and RUNS for bench, PKG for
+# what unit, test, race and micro cover.
 
 PKG     ?= ./...
 SEED    ?=
 RUNS    ?=
 TIME    ?= 30s
+N       ?=
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 GOLDEN   = $(shell grep -rl 'cockroachdb/datadriven"' --include='*_test.go' . | xargs -r -n1 dirname | sort -u)
 SOURCES  = $(shell git ls-files -co --exclude-standard '*.go' | grep -v '\.pb\.go$$')
 
 .DEFAULT_GOAL := help
-.PHONY: help build unit test race sim fuzz integration bench lint lint-full fmt fix generate \
+.PHONY: help build unit test race sim fuzz integration bench micro lint lint-full fmt fix generate \
 	golden check up down load clean hooks
 
 help: ## this list
@@ -37,7 +39,10 @@ fuzz: ## every fuzz target for TIME each
 integration: ## the whole-system suite on the real brokers; one must be there
 	KAFKA_TESTS=required go test -count=1 -timeout 60m -v ./test/integration/... ./test/kafkatest/...
 
-bench: ## micro benchmarks
+bench: ## a worker beside the floor, on a real broker: make bench N=1000000 RUNS=3
+	BENCH_N=$(N) BENCH_RUNS=$(RUNS) go test -count=1 -timeout 0 -v -run TestThroughput ./test/bench
+
+micro: ## micro benchmarks of the parts: decisions, codecs, tables, the hash
 	go test -run '^$$' -bench . -benchmem $(PKG)
 
 lint: ## format, vet, staticcheck, tidy modules, house rules
