@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +50,7 @@ func TestPlan(t *testing.T) {
 }
 
 func planStory(t *testing.T, adm *kadm.Client, d *datadriven.TestData) string {
+	t.Helper()
 	ctx := t.Context()
 	partitions, replication := 4, -1
 	d.MaybeScanArgs(t, "partitions", &partitions)
@@ -283,7 +285,11 @@ func TestApplyWaitsNoLongerThanAsked(t *testing.T) {
 			broker := kmsg.NewMetadataResponseBroker()
 			host, port, _ := strings.Cut(addr, ":")
 			broker.Host = host
-			fmt.Sscan(port, &broker.Port)
+			n, err := strconv.ParseInt(port, 10, 32)
+			if err != nil {
+				t.Errorf("address %s: %v", addr, err)
+			}
+			broker.Port = int32(n)
 			resp.Brokers = append(resp.Brokers, broker)
 		}
 		topic := kmsg.NewMetadataResponseTopic()

@@ -14,13 +14,13 @@ import (
 // Fields and methods of what is not exported are free.
 func TestDocumented(t *testing.T) {
 	packages := map[string]bool{}
-	var go_ []file
+	var sources []file
 	for _, f := range files(t, ".go") {
 		if !f.isGenerated() && !strings.HasSuffix(f.name, "_test.go") {
-			go_ = append(go_, f)
+			sources = append(sources, f)
 		}
 	}
-	report(t, go_, func(p parsed) []string {
+	report(t, sources, func(p parsed) []string {
 		dir := path.Dir(p.name)
 		packages[dir] = packages[dir] || p.tree.Doc != nil
 		return undocumented(p)
