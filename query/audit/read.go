@@ -151,7 +151,9 @@ func (r *reader) shard(ctx context.Context, partitions []int32) (*Report, error)
 	return s.Close(), nil
 }
 
-func (r *reader) each(ctx context.Context, topic string, partitions []int32, do func(int32) error) error {
+func (r *reader) each(
+	ctx context.Context, topic string, partitions []int32, do func(int32) error,
+) error {
 	if partitions == nil {
 		for p := range r.log.Partitions(topic) {
 			partitions = append(partitions, p)

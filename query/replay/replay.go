@@ -57,7 +57,9 @@ type place struct {
 // waits, for no longer than patience, until every transaction that was open is
 // decided, so that what is committed everywhere is seen everywhere. The client
 // stays the caller's and must outlive the log.
-func Open(ctx context.Context, cl *kgo.Client, patience time.Duration, topics ...string) (*Log, error) {
+func Open(
+	ctx context.Context, cl *kgo.Client, patience time.Duration, topics ...string,
+) (*Log, error) {
 	l := &Log{cl: cl, adm: kadm.NewClient(cl), spans: map[place]Span{}}
 	found, err := l.adm.ListTopics(ctx, topics...)
 	if err != nil {
@@ -147,7 +149,9 @@ func (l *Log) Span(topic string, partition int32) Span { return l.spans[place{to
 
 // Records reads a partition from its beginning to its end. The records belong
 // to the caller. An error ends the sequence, and is its last element.
-func (l *Log) Records(ctx context.Context, topic string, partition int32) iter.Seq2[*kgo.Record, error] {
+func (l *Log) Records(
+	ctx context.Context, topic string, partition int32,
+) iter.Seq2[*kgo.Record, error] {
 	span := l.Span(topic, partition)
 	return l.Range(ctx, topic, partition, span.Start, span.End)
 }

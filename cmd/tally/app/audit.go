@@ -57,7 +57,8 @@ func (m *Main) audit(ctx context.Context, s *settings, g engine.Guarantee) error
 	if err != nil {
 		return err
 	}
-	if err := m.show(s, report, func(w io.Writer) error { return writeReport(w, report) }); err != nil {
+	err = m.show(s, report, func(w io.Writer) error { return writeReport(w, report) })
+	if err != nil {
 		return err
 	}
 	return differences(report)
@@ -68,7 +69,8 @@ func differences(report *audit.Report) error {
 	if report.Audit == audit.OK {
 		return nil
 	}
-	return hinted("the report lists them", "the audit found %s", count(report.DifferenceCount, "difference"))
+	return hinted("the report lists them", "the audit found %s",
+		count(report.DifferenceCount, "difference"))
 }
 
 // auditCluster audits and shows how far it is.

@@ -135,7 +135,9 @@ func (st *stage) topics(ctx context.Context, adm *kadm.Client) error {
 
 // play runs the worker beside the loading, waits until it has done everything,
 // audits, and shows the result.
-func (st *stage) play(ctx context.Context, cl *kgo.Client, records recordSeq) (*audit.Report, error) {
+func (st *stage) play(
+	ctx context.Context, cl *kgo.Client, records recordSeq,
+) (*audit.Report, error) {
 	w, err := st.worker()
 	if err != nil {
 		return nil, err
@@ -179,7 +181,9 @@ func (st *stage) logger() *slog.Logger {
 }
 
 // act loads, waits and audits.
-func (st *stage) act(ctx context.Context, cl *kgo.Client, w *worker, records recordSeq) (*audit.Report, error) {
+func (st *stage) act(
+	ctx context.Context, cl *kgo.Client, w *worker, records recordSeq,
+) (*audit.Report, error) {
 	began := st.m.Now()
 	sent, err := st.m.send(ctx, st.s, cl, formatProtobuf, records)
 	if err != nil {
@@ -203,7 +207,9 @@ func (st *stage) act(ctx context.Context, cl *kgo.Client, w *worker, records rec
 		report, st.d.made.seed, sent.Records, stats.Transactions, took.Seconds(),
 		float64(sent.Records) / max(took.Seconds(), 0.001),
 	}
-	return report, st.m.show(st.s, result, func(out io.Writer) error { return writeReport(out, report) })
+	return report, st.m.show(st.s, result, func(out io.Writer) error {
+		return writeReport(out, report)
+	})
 }
 
 // finish waits until the worker has committed all that was sent.

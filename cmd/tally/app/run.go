@@ -81,8 +81,10 @@ func (r *running) register(cmd *cobra.Command) {
 		"what to do about a record in the wrong partition for its key: stop or dead-letters")
 	f.BoolVar(&r.oldBrokers, "allow-transaction-v1", false,
 		"run on brokers whose transactions can, rarely, end twice (KIP-890)")
-	f.Int64Var(&r.cacheMiB, "cache-mib", state.DefaultCacheBytes>>20, "memory for blocks of the tables")
-	f.Int64Var(&r.rowCacheMiB, "row-cache-mib", state.DefaultRowCacheBytes>>20, "memory for rows")
+	f.Int64Var(&r.cacheMiB, "cache-mib", state.DefaultCacheBytes>>20,
+		"memory for blocks of the tables")
+	f.Int64Var(&r.rowCacheMiB, "row-cache-mib", state.DefaultRowCacheBytes>>20,
+		"memory for rows")
 	f.StringVar(&r.profile, "cpuprofile", "", "write a CPU profile to this file")
 }
 
@@ -167,7 +169,9 @@ var errIdle = errors.New("nothing to do")
 
 // serve runs the engine, the HTTP server and the watch for idleness, until one
 // of them ends.
-func (m *Main) serve(ctx context.Context, w *worker, c workerConfig, r *running, adm *kadm.Client) error {
+func (m *Main) serve(
+	ctx context.Context, w *worker, c workerConfig, r *running, adm *kadm.Client,
+) error {
 	server, err := m.listen(w, c.instance, r.http, c.log)
 	if err != nil {
 		return err
@@ -254,15 +258,7 @@ func (s *settings) ready(ctx context.Context, cl *kgo.Client, t topology.Topolog
 	if err != nil {
 		return err
 	}
-	if len(plan.Missing) > 0 {
-		names := make([]string, len(plan.Missing))
-		for i, topic := range plan.Missing {
-			names[i] = topic.Name
-		}
-		return hinted("tally topics apply creates them", "the cluster lacks the topics %s",
-			strings.Join(names, ", "))
-	}
-	return plan.Err()
+	return unready(plan)
 }
 
 // profiled writes a CPU profile of do, if a file for it is named.

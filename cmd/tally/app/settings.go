@@ -43,24 +43,31 @@ const defaultBroker = "localhost:9092"
 func newSettings(f *pflag.FlagSet) *settings {
 	s := &settings{}
 	f.StringVar(&s.Config, "config", "",
-		"file of settings, one \"name: value\" a line (default: tally.conf in the user's\nconfiguration directory)")
+		"file of settings, one \"name: value\" a line "+
+			"(default: tally/tally.conf in the user's configuration directory)")
 	f.StringVarP(&s.Output, "output", "o", outputText, "form of the result: text or json")
 	f.BoolVar(&s.jsonOutput, "json", false, "the same as -o json")
 	f.StringSliceVarP(&s.Brokers, "brokers", "b", []string{defaultBroker},
 		"Kafka brokers to ask first; also KAFKA_BROKERS or KAFKA_BOOTSTRAP_SERVERS")
-	f.DurationVar(&s.Timeout, "timeout", 5*time.Second, "how long to wait for a broker's first answer")
+	f.DurationVar(&s.Timeout, "timeout", 5*time.Second,
+		"how long to wait for a broker's first answer")
 	f.BoolVar(&s.TLS, "tls", false, "talk TLS to the brokers")
-	f.StringVar(&s.TLSCA, "tls-ca", "", "file of the certificates that sign the brokers'; implies --tls")
+	f.StringVar(&s.TLSCA, "tls-ca", "",
+		"file of the certificates that sign the brokers'; implies --tls")
 	f.StringVar(&s.TLSCert, "tls-cert", "", "file of this client's certificate; implies --tls")
 	f.StringVar(&s.TLSKey, "tls-key", "", "file of this client's key; implies --tls")
 	f.StringVar(&s.SASLMechanism, "sasl-mechanism", "",
 		"plain, scram-sha-256 or scram-sha-512 (default: no SASL)")
 	f.StringVar(&s.SASLUser, "sasl-user", "", "user name for SASL")
-	f.StringVar(&s.SASLPasswordFile, "sasl-password-file", "", "file that holds the password for SASL")
+	f.StringVar(&s.SASLPasswordFile, "sasl-password-file", "",
+		"file that holds the password for SASL")
 	f.StringVar(&s.Prefix, "prefix", "", "put before the names of the event topics")
-	f.StringVar(&s.App, "app", "tally", "put before the names of groups, tables and dead letters")
-	f.StringVar(&s.LogFormat, "log-format", outputText, "form of the log on stderr: text or json")
-	f.TextVar(&s.LogLevel, "log-level", slog.LevelInfo, "least level that is logged: debug, info, warn, error")
+	f.StringVar(&s.App, "app", "tally",
+		"put before the names of groups, tables and dead letters")
+	f.StringVar(&s.LogFormat, "log-format", outputText,
+		"form of the log on stderr: text or json")
+	f.TextVar(&s.LogLevel, "log-level", slog.LevelInfo,
+		"least level that is logged: debug, info, warn, error")
 	return s
 }
 

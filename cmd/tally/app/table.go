@@ -59,7 +59,9 @@ func (m *Main) tableCommand(s *settings) *cobra.Command {
 }
 
 // sources are where to look, the changelog last.
-func (m *Main) sources(cmd *cobra.Command, s *settings, l *looking, log *replay.Log) ([]rowSource, error) {
+func (m *Main) sources(
+	cmd *cobra.Command, s *settings, l *looking, log *replay.Log,
+) ([]rowSource, error) {
 	table := s.names().ConfirmTable
 	changelog := &changelogSource{log, table}
 	if l.changelog {
@@ -199,7 +201,9 @@ func (l *looking) changelogFlag(cmd *cobra.Command) {
 // errEnough ends a dump that has given what was wanted.
 var errEnough = errors.New("enough")
 
-func (m *Main) getRow(ctx context.Context, s *settings, log *replay.Log, sources []rowSource, key string) error {
+func (m *Main) getRow(
+	ctx context.Context, s *settings, log *replay.Log, sources []rowSource, key string,
+) error {
 	partition := keyhash.Partition([]byte(key), log.Partitions(s.names().ConfirmTable))
 	for _, source := range sources {
 		if !slices.Contains(source.partitions(), partition) {
@@ -275,7 +279,9 @@ func (m *Main) scan(ctx context.Context, l *looking, partitions int32, sources [
 	out.SetEscapeHTML(false)
 	printed := 0
 	for p := range partitions {
-		i := slices.IndexFunc(sources, func(s rowSource) bool { return slices.Contains(s.partitions(), p) })
+		i := slices.IndexFunc(sources, func(s rowSource) bool {
+			return slices.Contains(s.partitions(), p)
+		})
 		if i < 0 {
 			continue
 		}

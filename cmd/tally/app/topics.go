@@ -65,16 +65,19 @@ func (m *Main) topicsCommand(s *settings) *cobra.Command {
 	}
 	sh.register(cmd, topology.DefaultPartitions)
 	needVerb(cmd)
-	cmd.AddCommand(m.topicsVerb(s, sh, "plan", "Show what the cluster lacks and where it differs", m.planTopics),
+	cmd.AddCommand(
+		m.topicsVerb(s, sh, "plan", "Show what the cluster lacks and where it differs", m.planTopics),
 		m.topicsVerb(s, sh, "apply", "Create what lacks", m.applyTopics),
-		m.topicsVerb(s, sh, "check", "Exit 1 unless workers can run on the topics as they are", m.checkTopics))
+		m.topicsVerb(s, sh, "check", "Exit 1 unless workers can run on the topics", m.checkTopics))
 	return cmd
 }
 
 type topicsRun func(ctx context.Context, s *settings, adm *kadm.Client, plan topology.Plan) error
 
 // topicsVerb is one of the verbs, which all begin with a plan.
-func (m *Main) topicsVerb(s *settings, sh *shape, name, short string, run topicsRun) *cobra.Command {
+func (m *Main) topicsVerb(
+	s *settings, sh *shape, name, short string, run topicsRun,
+) *cobra.Command {
 	return &cobra.Command{
 		Use:   name,
 		Short: short,
@@ -123,7 +126,9 @@ func resultOf(plan topology.Plan) topicsResult {
 	return r
 }
 
-func (m *Main) planTopics(_ context.Context, s *settings, _ *kadm.Client, plan topology.Plan) error {
+func (m *Main) planTopics(
+	_ context.Context, s *settings, _ *kadm.Client, plan topology.Plan,
+) error {
 	return m.show(s, resultOf(plan), func(w io.Writer) error {
 		_, err := io.WriteString(w, plan.String())
 		return err
@@ -132,14 +137,18 @@ func (m *Main) planTopics(_ context.Context, s *settings, _ *kadm.Client, plan t
 
 // checkTopics ends with an error that names every problem, its first hint being
 // the hint.
-func (m *Main) checkTopics(ctx context.Context, s *settings, adm *kadm.Client, plan topology.Plan) error {
+func (m *Main) checkTopics(
+	ctx context.Context, s *settings, adm *kadm.Client, plan topology.Plan,
+) error {
 	if err := m.planTopics(ctx, s, adm, plan); err != nil {
 		return err
 	}
-	return plan.Err()
+	return unready(plan)
 }
 
-func (m *Main) applyTopics(ctx context.Context, s *settings, adm *kadm.Client, plan topology.Plan) error {
+func (m *Main) applyTopics(
+	ctx context.Context, s *settings, adm *kadm.Client, plan topology.Plan,
+) error {
 	created, err := plan.Apply(ctx, adm)
 	if err != nil {
 		return err
@@ -163,5 +172,18 @@ func (m *Main) applyTopics(ctx context.Context, s *settings, adm *kadm.Client, p
 	if err != nil {
 		return err
 	}
-	return plan.Err()
+	return unready(plan)
+}
+
+// unready is nil if workers can run on the topics as they are.
+func unready(plan topology.Plan) error {
+	if len(plan.Missing) == 0 {
+		return plan.Err()
+	}
+	names := make([]string, len(plan.Missing))
+	for i, topic := range plan.Missing {
+		names[i] = topic.Name
+	}
+	return hinted("tally topics apply creates them", "the cluster lacks the topics %s",
+		strings.Join(names, ", "))
 }

@@ -208,7 +208,8 @@ func (v *verified) write(w io.Writer) error {
 	for _, d := range v.Differences {
 		fmt.Fprintln(w, "  "+d)
 	}
-	fmt.Fprintf(w, "%s: %s in %s", v.Verify, count(v.Rows, "row"), count(len(v.Partitions), "partition"))
+	fmt.Fprintf(w, "%s: %s in %s", v.Verify, count(v.Rows, "row"),
+		count(len(v.Partitions), "partition"))
 	if len(v.Unchecked) > 0 {
 		fmt.Fprintf(w, "; not here: partitions %v", v.Unchecked)
 	}

@@ -119,7 +119,10 @@ func explain(err error) error {
 			engine.ErrOffsetsLost,
 			"restore the group's offsets; if all input is to be read again, delete the table's topic too",
 		},
-		{engine.ErrTransactionVersion, "upgrade the brokers, or accept the risk by --allow-transaction-v1"},
+		{
+			engine.ErrTransactionVersion,
+			"upgrade the brokers, or accept the risk by --allow-transaction-v1",
+		},
 		{engine.ErrTopic, "tally topics plan shows what differs"},
 		{engine.ErrStalled, "raise --transaction-timeout, or lower --interval"},
 	} {

@@ -57,7 +57,8 @@ func TestSameSeedSameRecords(t *testing.T) {
 	if other, _ := fingerprint(t, o); other == first {
 		t.Error("another seed made the same records")
 	}
-	sum := made.Orders + made.Payments + made.Duplicates + made.Invalid + made.Cancelled + made.Reversed
+	sum := made.Orders + made.Payments + made.Duplicates + made.Invalid +
+		made.Cancelled + made.Reversed
 	if sum != made.Records {
 		t.Errorf("%d records, their kinds sum up to %d: %+v", made.Records, sum, made)
 	}

@@ -92,8 +92,11 @@ func (g *Generator) split(total int64, parts int) []int64 {
 }
 
 // payment sends one payment.
-func (g *Generator) payment(id, order string, minor int64, currency string, at time.Time) source.Record {
-	r := source.Record{Kind: source.Payment, Key: []byte(order), At: at, Payment: &tallyv1.PaymentEvent{
+func (g *Generator) payment(
+	id, order string, minor int64, currency string, at time.Time,
+) source.Record {
+	r := source.Record{Kind: source.Payment, Key: []byte(order), At: at}
+	r.Payment = &tallyv1.PaymentEvent{
 		Meta: &tallyv1.Meta{At: stamp(at)},
 		Event: &tallyv1.PaymentEvent_PaymentReceived{PaymentReceived: &tallyv1.PaymentReceived{
 			PaymentId: id,
@@ -101,7 +104,7 @@ func (g *Generator) payment(id, order string, minor int64, currency string, at t
 			Amount:    &tallyv1.Money{Minor: new(minor), Currency: currency},
 			Method:    g.method(),
 		}},
-	}}
+	}
 	g.send(r, spreadUsual)
 	g.made.Payments++
 	g.made.Minor[currency] += minor
@@ -140,12 +143,14 @@ func (g *Generator) mishaps(n int, id string, total *tallyv1.Money, order source
 	}
 	if g.chance(mix.Reversed) && len(payments) > 0 {
 		paid := payments[g.random.IntN(len(payments))].Payment.GetPaymentReceived()
-		g.send(source.Record{Kind: source.Payment, Key: []byte(id), At: later, Payment: &tallyv1.PaymentEvent{
+		back := source.Record{Kind: source.Payment, Key: []byte(id), At: later}
+		back.Payment = &tallyv1.PaymentEvent{
 			Meta: &tallyv1.Meta{At: stamp(later)},
 			Event: &tallyv1.PaymentEvent_PaymentReversed{PaymentReversed: &tallyv1.PaymentReversed{
 				PaymentId: paid.PaymentId, OrderId: id, Reason: "chargeback",
 			}},
-		}}, spreadLate)
+		}
+		g.send(back, spreadLate)
 		g.made.Reversed++
 	}
 	if g.chance(mix.Invalid) {

@@ -50,8 +50,10 @@ func TestCSV(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	orders := write(t, dir, "orders.csv", "id,customer,day\n1,7,2018-01-02\n2,8,2018-01-03\n3,,2018-01-04\n")
-	payments := write(t, dir, "payments.csv", "\ufeffid,order,how,amount\n1,1,card,10.5\n2,1,,3\n3,2,card,0.01\n")
+	orders := write(t, dir, "orders.csv",
+		"id,customer,day\n1,7,2018-01-02\n2,8,2018-01-03\n3,,2018-01-04\n")
+	payments := write(t, dir, "payments.csv",
+		"\ufeffid,order,how,amount\n1,1,card,10.5\n2,1,,3\n3,2,card,0.01\n")
 	people := write(t, dir, "people.csv", "nobody reads this\n")
 	records, err := all(CSV([]string{orders, payments, people}, m))
 	if err != nil {
@@ -175,10 +177,10 @@ func TestMappingErrors(t *testing.T) {
 }
 
 func TestJSONLines(t *testing.T) {
-	path := write(t, t.TempDir(), "events.jsonl", `{"orderPlaced":{"orderId":"o-1","total":{"minor":"5","currency":"EUR"}}}
-
-{"meta":{"at":"2026-01-02T03:04:05Z"},"payment_received":{"payment_id":"p","order_id":"o-1","amount":{"minor":5,"currency":"EUR"}}}
-`)
+	path := write(t, t.TempDir(), "events.jsonl",
+		`{"orderPlaced":{"orderId":"o-1","total":{"minor":"5","currency":"EUR"}}}`+"\n\n"+
+			`{"meta":{"at":"2026-01-02T03:04:05Z"},"payment_received":{"payment_id":"p",`+
+			`"order_id":"o-1","amount":{"minor":5,"currency":"EUR"}}}`+"\n")
 	records, err := all(JSONLines(path))
 	if err != nil {
 		t.Fatal(err)
