@@ -12,7 +12,7 @@ GOLDEN   = $(shell grep -rl 'cockroachdb/datadriven"' --include='*_test.go' . | 
 SOURCES  = $(shell git ls-files -co --exclude-standard '*.go' | grep -v '\.pb\.go$$')
 
 .DEFAULT_GOAL := help
-.PHONY: help build unit test race sim fuzz integration bench micro lint lint-full fmt fix generate \
+.PHONY: help build unit test negative race sim fuzz integration bench micro lint lint-full fmt fix generate \
 	golden check up down load clean hooks
 
 help: ## this list
@@ -24,8 +24,12 @@ build: ## the binary, into bin/tally
 unit: ## fast tests: no Docker, no network, under a minute on two cores
 	go test -short $(PKG)
 
-test: ## everything that this machine can run: unit, simulation, real brokers
+test: negative ## everything that this machine can run: unit, simulation, real brokers
 	go test -timeout 60m $(PKG)
+
+negative: ## with the guard of engine/guard.go taken away, its test has to fail
+	go vet -tags unguarded ./engine
+	@! go test -tags unguarded -count=1 -run TestUnknownOutcome ./engine >/dev/null 2>&1 || { echo 'TestUnknownOutcome passes without the guard'; exit 1; }
 
 race: ## the fast tests under the race detector
 	go test -short -race -timeout 30m $(PKG)
