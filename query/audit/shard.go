@@ -222,6 +222,13 @@ func (s *Shard) Close() *Report {
 	return s.report
 }
 
+// Whole closes a shard that holds all keys there are, and balances its sums.
+func (s *Shard) Whole() *Report {
+	r := s.Close()
+	r.balance()
+	return r
+}
+
 // judge holds one key against the rules and against plain arithmetic.
 func (s *Shard) judge(key string, h *history) {
 	row, ok := s.row(key, h)
@@ -234,11 +241,12 @@ func (s *Shard) judge(key string, h *history) {
 
 // row decodes the row of the table.
 func (s *Shard) row(key string, h *history) (*confirm.Row, bool) {
+	if len(h.orders)+len(h.payments) == 0 {
+		s.differ(kindRow, key, "nothing came in for it, and it has a row: %t, %d confirmations, "+
+			"%d exceptions", h.row != nil, len(h.confirmations), len(h.exceptions))
+		return nil, false
+	}
 	if h.row == nil {
-		if len(h.orders)+len(h.payments) == 0 {
-			s.differ(kindConfirmation, key, "something was said of an order that nothing is known of")
-			return nil, false
-		}
 		s.differ(kindRow, key, "the table has no row")
 		s.lost(h)
 		return nil, false

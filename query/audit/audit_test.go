@@ -1,0 +1,363 @@
+package audit_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"pgregory.net/rapid"
+
+	"tallystick/processors/confirm"
+	"tallystick/query/audit"
+	"tallystick/schemas"
+	"tallystick/schemas/tallyv1"
+)
+
+var topics = audit.Topics{
+	Orders: "orders", Payments: "payments", Confirmations: "confirmations",
+	Exceptions: "exceptions", Table: "table", DeadLetters: "dead", Group: "g",
+}
+
+// A world is one partition of every topic, as a worker without faults leaves
+// it: the inputs are merged in the order in which they are sent.
+type world struct {
+	t                         testing.TB
+	orders, payments          []*kgo.Record
+	confirmations, exceptions []*kgo.Record
+	table, dead               []*kgo.Record
+	rows                      map[string]*confirm.Row
+}
+
+func newWorld(t testing.TB) *world { return &world{t: t, rows: map[string]*confirm.Row{}} }
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func add(log *[]*kgo.Record, topic, key string, value []byte) *kgo.Record {
+	r := &kgo.Record{
+		Topic: topic, Key: []byte(key), Value: value, Offset: int64(len(*log)),
+		Timestamp: time.Unix(int64(len(*log)), 0),
+	}
+	*log = append(*log, r)
+	return r
+}
+
+// step does what the worker does with one event.
+func (w *world) step(key string, e confirm.Event) {
+	next, out := confirm.Step(confirm.Rules{}, w.rows[key], e)
+	if next != w.rows[key] {
+		value, err := schemas.ConfirmRows.Marshal(next)
+		w.must(err)
+		add(&w.table, "table", key, value)
+		w.rows[key] = next
+	}
+	if out.Confirmed != nil {
+		value, err := schemas.Confirmations.Marshal(out.Confirmed)
+		w.must(err)
+		add(&w.confirmations, "confirmations", key, value)
+	}
+	for _, x := range out.Exceptions {
+		value, err := schemas.Exceptions.Marshal(x)
+		w.must(err)
+		add(&w.exceptions, "exceptions", key, value)
+	}
+}
+
+func (w *world) order(key string, e *tallyv1.OrderEvent) {
+	value, err := schemas.Orders.Marshal(e)
+	w.must(err)
+	r := add(&w.orders, "orders", key, value)
+	w.step(key, confirm.OfOrder(e, r.Timestamp))
+}
+
+func (w *world) payment(key string, e *tallyv1.PaymentEvent) {
+	value, err := schemas.Payments.Marshal(e)
+	w.must(err)
+	r := add(&w.payments, "payments", key, value)
+	w.step(key, confirm.OfPayment(e, r.Timestamp))
+}
+
+func (w *world) place(key string, minor int64) {
+	w.order(key, &tallyv1.OrderEvent{Event: &tallyv1.OrderEvent_OrderPlaced{
+		OrderPlaced: &tallyv1.OrderPlaced{OrderId: key, Total: schemas.Money(minor, "EUR")},
+	}})
+}
+
+func (w *world) cancel(key string) {
+	w.order(key, &tallyv1.OrderEvent{Event: &tallyv1.OrderEvent_OrderCancelled{
+		OrderCancelled: &tallyv1.OrderCancelled{OrderId: key, Reason: "no"},
+	}})
+}
+
+func (w *world) pay(key, id string, minor int64, currency string) {
+	w.payment(key, &tallyv1.PaymentEvent{Event: &tallyv1.PaymentEvent_PaymentReceived{
+		PaymentReceived: &tallyv1.PaymentReceived{
+			PaymentId: id, OrderId: key, Amount: schemas.Money(minor, currency),
+		},
+	}})
+}
+
+func (w *world) reverse(key, id string) {
+	w.payment(key, &tallyv1.PaymentEvent{Event: &tallyv1.PaymentEvent_PaymentReversed{
+		PaymentReversed: &tallyv1.PaymentReversed{PaymentId: id, OrderId: key},
+	}})
+}
+
+// bad sends a record that goes to the dead letters.
+func (w *world) bad(key, value string) {
+	r := add(&w.payments, "payments", key, []byte(value))
+	w.bury(r, "malformed")
+}
+
+func (w *world) bury(r *kgo.Record, class string) {
+	d := add(&w.dead, "dead", string(r.Key), r.Value)
+	for _, h := range [][2]string{
+		{"topic", r.Topic},
+		{"partition", "0"},
+		{"offset", fmt.Sprint(r.Offset)},
+		{"group", "g"},
+		{"class", class},
+		{"reason", "because"},
+	} {
+		d.Headers = append(d.Headers, kgo.RecordHeader{Key: "tally." + h[0], Value: []byte(h[1])})
+	}
+}
+
+// audit audits the world.
+func (w *world) audit(repeats bool) *audit.Report {
+	w.t.Helper()
+	letters := audit.DeadLetters{}
+	for _, r := range w.dead {
+		w.must(letters.Add(r, "g"))
+	}
+	s := audit.NewShard(topics, letters, repeats)
+	for _, r := range slices.Concat(w.orders, w.payments) {
+		s.Input(r, false)
+	}
+	for _, r := range w.confirmations {
+		s.Confirmation(r)
+	}
+	for _, r := range w.exceptions {
+		s.Exception(r)
+	}
+	for _, r := range w.table {
+		s.Row(r)
+	}
+	return s.Whole()
+}
+
+// everyday is a world in which most things happen once.
+func everyday(t testing.TB) *world {
+	w := newWorld(t)
+	w.place("plain", 100)
+	w.pay("plain", "p1", 100, "EUR")
+	w.pay("early", "p2", 30, "EUR")
+	w.pay("early", "p3", 80, "EUR")
+	w.place("early", 100)
+	w.place("early", 100)
+	w.place("unpaid", 100)
+	w.pay("unpaid", "p4", 99, "EUR")
+	w.pay("plain", "p1", 100, "EUR")
+	w.pay("plain", "p1", 101, "EUR")
+	w.pay("plain", "p5", 7, "USD")
+	w.pay("nobody", "p6", 5, "EUR")
+	w.place("free", 0)
+	w.bad("plain", "{")
+	return w
+}
+
+func TestEveryday(t *testing.T) {
+	r := everyday(t).audit(false)
+	if r.Audit != audit.OK {
+		t.Fatalf("differences: %v", r.Differences)
+	}
+	got := fmt.Sprintf("orders %d payments %d confirmed %d pending %d excess %d waiting %d "+
+		"mismatched %d duplicates %d conflicted %d invalid %d records %d exactly %d",
+		r.Orders, r.Payments, r.Confirmed, r.Pending, r.Excess, r.Waiting, r.Mismatched,
+		r.Duplicates, r.Conflicted, r.Invalid, r.Records, r.Compared.Exactly)
+	want := "orders 4 payments 6 confirmed 3 pending 1 excess 1 waiting 2 " +
+		"mismatched 1 duplicates 2 conflicted 1 invalid 1 records 14 exactly 5"
+	if got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if got, want := *r.Money["EUR"], (audit.Money{
+		Received: 314, Confirmed: 200, Pending: 104, Excess: 10,
+	}); got != want {
+		t.Errorf("EUR: got %+v, want %+v", got, want)
+	}
+	if got, want := *r.Money["USD"], (audit.Money{Received: 7, Mismatched: 7}); got != want {
+		t.Errorf("USD: got %+v, want %+v", got, want)
+	}
+}
+
+// TestTampered changes one thing at a time and holds that the audit names it.
+func TestTampered(t *testing.T) {
+	reencoded := func(w *world, r *kgo.Record, change func(*tallyv1.ConfirmationEvent)) []byte {
+		m, err := schemas.Confirmations.Unmarshal(r.Value)
+		w.must(err)
+		change(m)
+		value, err := schemas.Confirmations.Marshal(m)
+		w.must(err)
+		return value
+	}
+	for _, c := range []struct {
+		name   string
+		tamper func(*world)
+		want   string
+	}{
+		{"a confirmation twice", func(w *world) {
+			add(&w.confirmations, "confirmations", "plain", w.confirmations[0].Value)
+		}, `confirmation "plain" at offset 3: it is there once too often`},
+		{"a confirmation removed", func(w *world) {
+			w.confirmations = w.confirmations[1:]
+		}, `confirmation "plain": it is missing`},
+		{"a confirmation of an unpaid order", func(w *world) {
+			add(&w.confirmations, "confirmations", "unpaid", reencoded(w, w.confirmations[0],
+				func(m *tallyv1.ConfirmationEvent) { m.GetOrderConfirmed().OrderId = "unpaid" }))
+		}, `confirmation "unpaid" at offset 3: it should not be there`},
+		{"another cause", func(w *world) {
+			w.confirmations[0].Value = reencoded(w, w.confirmations[0],
+				func(m *tallyv1.ConfirmationEvent) { m.Meta.Causes[1] = "another" })
+		}, `confirmation "plain" at offset 0: it says`},
+		{"other shares", func(w *world) {
+			w.confirmations[1].Value = reencoded(w, w.confirmations[1], func(m *tallyv1.ConfirmationEvent) {
+				m.GetOrderConfirmed().Payments[0].Minor++
+				m.GetOrderConfirmed().Payments[1].Minor--
+			})
+		}, `money "early": the confirmation counts 31 of payment "p2", the row 30`},
+		{"an exception removed", func(w *world) {
+			w.exceptions = w.exceptions[1:]
+		}, `money "early": 10 of payment "p3" were too much, 0 were said to be`},
+		{"a row removed", func(w *world) {
+			w.table = slices.DeleteFunc(w.table, func(r *kgo.Record) bool { return string(r.Key) == "free" })
+		}, `row "free": the table has no row`},
+		{"an older row", func(w *world) {
+			w.table = w.table[:len(w.table)-1]
+		}, `row "free": the table has no row`},
+		{"a row changed", func(w *world) {
+			row := *w.rows["unpaid"]
+			row.Payments = slices.Clone(row.Payments)
+			row.Payments[0].Amount = 98
+			value, err := schemas.ConfirmRows.Marshal(&row)
+			w.must(err)
+			add(&w.table, "table", "unpaid", value)
+		}, `money "EUR": 314 were received, 313 have a fate`},
+		{
+			"a dead letter removed", func(w *world) { w.dead = nil },
+			`dead letter "plain" at payments/0@8: a bad record is not in the dead letters`,
+		},
+		{
+			"a dead letter twice", func(w *world) { w.bury(w.payments[8], "malformed") },
+			`dead letter "plain" at payments/0@8: it is in the dead letters 2 times`,
+		},
+		{
+			"a good record refused", func(w *world) { w.bury(w.payments[0], "check") },
+			`dead letter "plain" at payments/0@0: a good record is in the dead letters`,
+		},
+		{
+			"an order lost", func(w *world) { w.orders = w.orders[1:] },
+			`row "plain": the row has an order: true, the topic has one: false`,
+		},
+		{
+			"a payment lost", func(w *world) { w.payments = w.payments[3:] },
+			`money "early": the row has a payment "p2" of 30 EUR that never came in`,
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := everyday(t)
+			c.tamper(w)
+			r := w.audit(false)
+			var all []string
+			for _, d := range r.Differences {
+				all = append(all, d.String())
+			}
+			if r.Audit != audit.Differences || r.DifferenceCount != int64(len(all)) ||
+				!slices.ContainsFunc(all, func(s string) bool { return strings.HasPrefix(s, c.want) }) {
+				t.Errorf("audit is %s, with\n%s\nwant %s", r.Audit, strings.Join(all, "\n"), c.want)
+			}
+		})
+	}
+}
+
+// TestRepeats holds that what at-least-once delivery says twice is no
+// difference, and that something else said is.
+func TestRepeats(t *testing.T) {
+	w := everyday(t)
+	add(&w.confirmations, "confirmations", "plain", w.confirmations[0].Value)
+	add(&w.exceptions, "exceptions", "early", w.exceptions[0].Value)
+	if r := w.audit(true); r.Audit != audit.OK {
+		t.Errorf("differences: %v", r.Differences)
+	}
+	w.confirmations = w.confirmations[1:3]
+	if r := w.audit(true); r.Audit != audit.Differences {
+		t.Error("a lost confirmation was not noticed")
+	}
+}
+
+// TestMerges draws orders, payments, cancels and reversals in any order: the
+// audit knows but the two topics, and yet accepts what came out.
+func TestMerges(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		w := drawWorld(t, rt)
+		r := w.audit(false)
+		if r.Audit != audit.OK {
+			rt.Fatalf("differences: %v", r.Differences)
+		}
+		sum := int64(0)
+		for _, n := range r.Dispositions {
+			sum += n
+		}
+		if records := int64(len(w.orders) + len(w.payments)); r.Records != records || sum != records {
+			rt.Fatalf("%d records, %d counted, %d disposed", records, r.Records, sum)
+		}
+	})
+}
+
+// TestMergesTampered takes something away or puts something in, and holds that
+// no merge explains it.
+func TestMergesTampered(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		w := drawWorld(t, rt)
+		logs := []*[]*kgo.Record{&w.confirmations, &w.exceptions}
+		log := logs[rapid.IntRange(0, 1).Draw(rt, "log")]
+		if len(*log) == 0 {
+			rt.Skip("nothing was said there")
+		}
+		i := rapid.IntRange(0, len(*log)-1).Draw(rt, "record")
+		if rapid.Bool().Draw(rt, "twice") {
+			*log = append(*log, (*log)[i])
+		} else {
+			*log = slices.Delete(slices.Clone(*log), i, i+1)
+		}
+		if r := w.audit(false); r.Audit != audit.Differences {
+			rt.Fatal("the audit noticed nothing")
+		}
+	})
+}
+
+func drawWorld(t *testing.T, rt *rapid.T) *world {
+	w := newWorld(t)
+	for range rapid.IntRange(1, 12).Draw(rt, "n") {
+		key := rapid.SampledFrom([]string{"a", "b"}).Draw(rt, "key")
+		id := rapid.SampledFrom([]string{"p", "q", "r"}).Draw(rt, "payment")
+		switch rapid.IntRange(0, 7).Draw(rt, "event") {
+		case 0, 1:
+			w.place(key, rapid.Int64Range(0, 3).Draw(rt, "total"))
+		case 2:
+			w.cancel(key)
+		case 3:
+			w.reverse(key, id)
+		default:
+			currency := rapid.SampledFrom([]string{"EUR", "EUR", "USD"}).Draw(rt, "currency")
+			w.pay(key, id, rapid.Int64Range(0, 2).Draw(rt, "minor"), currency)
+		}
+	}
+	return w
+}
