@@ -155,7 +155,7 @@ func (ep *epoch) poll(ctx context.Context, d time.Duration) kgo.Fetches {
 		stop()
 	}
 	ep.mu.Unlock()
-	return ep.client.PollRecords(ctx, -1)
+	return ep.client.PollRecords(ctx, lowMark)
 }
 
 // behind tells that the session is not of the latest assignment; mu is held.

@@ -71,12 +71,12 @@ func TestCrashBetweenKafkaAndDisk(t *testing.T) {
 				}
 			}}
 		})
-		for i := 0; len(frozen) == 0; i++ {
-			w.sendMany(50+life*1000+i, 51+life*1000+i)
-			if i > 500 {
-				t.Fatal("no second transaction")
-			}
-		}
+		sent := 50 + life*1000
+		w.eventually("second transaction", func() bool {
+			w.sendMany(sent, sent+1)
+			sent++
+			return len(frozen) > 0
+		})
 		fs = <-frozen
 		dead.Go(func() {
 			<-release

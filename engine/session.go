@@ -16,6 +16,10 @@ import (
 // engine and a callback.
 const laneDepth = 256
 
+// lowMark is how many records may be in flight when more are polled. It keeps
+// the callbacks busy, and a transaction not much longer than its interval.
+const lowMark = 10_000
+
 // handler is Goka's processor, as sarama would call it.
 type handler = sarama.ConsumerGroupHandler
 
@@ -33,7 +37,7 @@ type session struct {
 	cancel      context.CancelFunc
 	consuming   sync.WaitGroup
 	outstanding atomic.Int64  // records delivered and not yet marked
-	idle        chan struct{} // gets a token when outstanding comes to 0
+	few         chan struct{} // gets a token when outstanding comes down to a mark
 	ending      atomic.Bool
 	failed      atomic.Bool
 	lost        chan struct{} // closed when failed
@@ -79,7 +83,7 @@ type lane struct {
 func newSession(ep *epoch, generation int32, assigned map[string][]int32, h handler) *session {
 	s := &session{
 		ep: ep, generation: generation, assigned: assigned, h: h,
-		lanes: map[int32]*lane{}, idle: make(chan struct{}, 1), lost: make(chan struct{}),
+		lanes: map[int32]*lane{}, few: make(chan struct{}, 1), lost: make(chan struct{}),
 		batch: map[place][][]*kgo.Record{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -105,9 +109,9 @@ func (s *session) Context() context.Context { return s.ctx }
 // offsets are committed is decided by what was polled, all of which is finished
 // before the transaction ends.
 func (s *session) MarkOffset(string, int32, int64, string) {
-	if s.outstanding.Add(-1) == 0 {
+	if n := s.outstanding.Add(-1); n == 0 || n == lowMark {
 		select {
-		case s.idle <- struct{}{}:
+		case s.few <- struct{}{}:
 		default:
 		}
 	}

@@ -34,7 +34,7 @@ func (ep *epoch) transact(ctx context.Context, first kgo.Fetches) error {
 	if err := t.collect(ctx, first); err != nil {
 		return err
 	}
-	if err := t.quiesce(); err != nil {
+	if err := t.drain(0); err != nil {
 		return err
 	}
 	ep.open.Store(false)
@@ -97,6 +97,9 @@ func (t *transaction) collect(ctx context.Context, first kgo.Fetches) error {
 			return err
 		}
 		if err := t.feed(fetches); err != nil {
+			return err
+		}
+		if err := t.drain(lowMark); err != nil {
 			return err
 		}
 	}
@@ -225,24 +228,29 @@ func merge(lists [][]*kgo.Record) []*kgo.Record {
 	return out
 }
 
-// quiesce waits until every delivered record is marked.
-func (t *transaction) quiesce() error {
-	left := t.ep.e.cfg.TransactionTimeout - time.Since(t.ep.began)
-	overdue := time.NewTimer(max(left, time.Millisecond))
-	defer overdue.Stop()
-	for t.s.outstanding.Load() != 0 {
+// drain waits until at most n delivered records are not yet marked; n is 0 or
+// lowMark. It gives up when none was marked for as long as a transaction may take.
+func (t *transaction) drain(n int64) error {
+	patience := t.ep.e.cfg.TransactionTimeout
+	look := time.NewTicker(patience / 10)
+	defer look.Stop()
+	last, moved := t.s.outstanding.Load(), time.Now()
+	for t.s.outstanding.Load() > n {
 		select {
-		case <-t.s.idle:
+		case <-t.s.few:
 		case <-t.s.lost:
-		case <-overdue.C:
-			err := fmt.Errorf("%w: %d records after %v (hint: a callback is stuck, or raise the "+
-				"transaction timeout)", ErrStalled, t.s.outstanding.Load(), time.Since(t.ep.began))
-			err = t.ep.e.stop(err)
-			close(t.ep.e.stalled)
-			return err
+		case <-look.C:
+			if now := t.s.outstanding.Load(); now != last {
+				last, moved = now, time.Now()
+			} else if time.Since(moved) > patience {
+				err := t.ep.e.stop(fmt.Errorf("%w: %d records, none finished for %v (hint: a callback "+
+					"is stuck, or raise the transaction timeout)", ErrStalled, last, patience))
+				close(t.ep.e.stalled)
+				return err
+			}
 		}
 		if t.s.failed.Load() {
-			return t.s.err
+			break
 		}
 	}
 	if t.s.failed.Load() {
