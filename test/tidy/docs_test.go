@@ -1,6 +1,7 @@
 package tidy
 
 import (
+	"encoding/json"
 	"fmt"
 	"go/ast"
 	"os"
@@ -13,7 +14,8 @@ import (
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	tallyv1 "tallystick/schemas/tallyv1"
+	"tallystick/schemas"
+	"tallystick/schemas/tallyv1"
 	"tallystick/topology"
 )
 
@@ -230,5 +232,35 @@ func TestTopicsHoldWhatTheSchemasSay(t *testing.T) {
 		if topic, ok := m.Topic(name); !ok || !slices.Equal(topic.Holds, want) {
 			t.Errorf("topic %s holds %q, its envelope %q", name, topic.Holds, want)
 		}
+	}
+}
+
+// TestExamplesAreValid decodes every event that a document shows in one line of
+// a JSON block.
+func TestExamplesAreValid(t *testing.T) {
+	codecs := []interface{ Decode([]byte) (any, error) }{
+		schemas.Orders, schemas.Payments, schemas.Confirmations, schemas.Exceptions,
+	}
+	block := regexp.MustCompile("(?ms)^```json\n(.*?)^```")
+	n := 0
+	for _, f := range files(t, ".md") {
+		for _, m := range block.FindAllStringSubmatch(string(f.text), -1) {
+			for line := range strings.Lines(m[1]) {
+				if !json.Valid([]byte(line)) || !strings.HasPrefix(line, `{"`) {
+					continue
+				}
+				n++
+				if !slices.ContainsFunc(codecs, func(c interface{ Decode([]byte) (any, error) }) bool {
+					v, err := c.Decode([]byte(line))
+					_, bad := v.(error)
+					return err == nil && !bad
+				}) {
+					t.Errorf("%s: no codec takes %s", f.name, line)
+				}
+			}
+		}
+	}
+	if n == 0 {
+		t.Error("no document shows an event")
 	}
 }
