@@ -32,7 +32,8 @@ func (t tables) ConsumePartition(
 		messages: make(chan *sarama.ConsumerMessage, laneDepth),
 		errs:     make(chan *sarama.ConsumerError, 1),
 	}
-	f.ctx, f.cancel = context.WithCancel(t.e.running)
+	// Not of Run: a join must go on while the last transaction is finished.
+	f.ctx, f.cancel = context.WithCancel(context.WithoutCancel(t.e.running))
 	go f.run()
 	return f, nil
 }

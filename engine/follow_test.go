@@ -1,0 +1,121 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/lovoo/goka"
+	"github.com/lovoo/goka/codec"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"tallystick/engine"
+)
+
+const (
+	joinedTable = "prices"
+	lookedTable = "names"
+)
+
+// TestJoinsAndLooksUpTablesOfOthers reads two tables that somebody else writes,
+// in transactions: one joined by partition, one looked up by any key. What is
+// not committed is never seen; what comes later is followed.
+func TestJoinsAndLooksUpTablesOfOthers(t *testing.T) {
+	w := newWorld(t)
+	compact := "compact"
+	_, err := w.admin.CreateTopics(t.Context(), testParts, 1,
+		map[string]*string{"cleanup.policy": &compact}, joinedTable, lookedTable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := w.newClient(kgo.TransactionalID("owner"))
+	put := func(end kgo.TransactionEndTry, topic, key, value string) {
+		t.Helper()
+		if err := owner.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		r := &kgo.Record{Topic: topic, Key: []byte(key), Value: []byte(value)}
+		if err := owner.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		if err := owner.EndTransaction(t.Context(), end); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(kgo.TryCommit, joinedTable, "k1", "10")
+	put(kgo.TryCommit, lookedTable, "shop", "Tally")
+	put(kgo.TryAbort, joinedTable, "k1", "dirty")
+	put(kgo.TryAbort, lookedTable, "shop", "dirty")
+
+	fs := vfs.NewMem()
+	for life, want := range []string{"10 Tally", "20 Stick"} {
+		if life == 1 { // while the worker is away
+			put(kgo.TryCommit, joinedTable, "k1", "20")
+			put(kgo.TryCommit, lookedTable, "shop", "Stick")
+		}
+		stop := w.follow(fs)
+		w.said(want, "")
+		if life == 1 { // while it runs
+			put(kgo.TryCommit, joinedTable, "k1", "30")
+			put(kgo.TryCommit, lookedTable, "shop", "Both")
+			w.said("30 Both", "dirty")
+		}
+		stop()
+	}
+}
+
+// follow runs a processor that emits, for each record on the left, what the two
+// tables hold. It returns how to stop it.
+func (w *world) follow(fs vfs.FS) (stop func()) {
+	w.t.Helper()
+	db := w.open(fs)
+	e, err := engine.New(engine.Config{
+		Brokers: w.cluster.ListenAddrs(), Group: testGroup, Instance: "one", State: db,
+		Interval: 20 * time.Millisecond, SessionTimeout: 6 * time.Second,
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	g := goka.DefineGroup(testGroup,
+		goka.Input(leftTopic, new(codec.String), e.Wrap(func(ctx goka.Context, _ any) {
+			ctx.Emit(joinedTopic, ctx.Key(),
+				fmt.Sprint(ctx.Join(joinedTable), " ", ctx.Lookup(lookedTable, "shop")))
+		})),
+		goka.Join(joinedTable, new(codec.String)),
+		goka.Lookup(lookedTable, new(codec.String)),
+		goka.Output(joinedTopic, new(codec.String)))
+	ctx, cancel := context.WithCancel(w.t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- e.Run(ctx, g) }()
+	return func() {
+		w.t.Helper()
+		cancel()
+		if err := <-ended; err != nil {
+			w.t.Errorf("worker ended with %v", err)
+		}
+		if err := db.Close(); err != nil {
+			w.t.Error(err)
+		}
+	}
+}
+
+// said sends records until one makes the processor say want; it must never say
+// what contains never.
+func (w *world) said(want, never string) {
+	w.t.Helper()
+	w.eventually("said "+want, func() bool {
+		w.send(leftTopic, "k1=go")
+		found := false
+		for _, r := range w.committed(joinedTopic) {
+			if never != "" && contains(string(r.Value), never) {
+				w.t.Fatalf("said %s", r.Value)
+			}
+			found = found || string(r.Value) == want
+		}
+		return found
+	})
+}
