@@ -99,6 +99,7 @@ func (m *Main) root() *cobra.Command {
 	root.AddGroup(
 		&cobra.Group{ID: groupWork, Title: "Work:"},
 		&cobra.Group{ID: groupLook, Title: "Look:"})
+	root.SetUsageTemplate(shortUsage(root.UsageTemplate()))
 	root.SetFlagErrorFunc(flagError)
 	s := newSettings(root.PersistentFlags())
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
@@ -112,6 +113,19 @@ func (m *Main) root() *cobra.Command {
 	}
 	needVerb(root)
 	return root
+}
+
+// shortUsage is cobra's template of the usage without the flags that all verbs
+// share, which are shown once, in the help of tally itself.
+func shortUsage(template string) string {
+	const begin, end = "{{if .HasAvailableInheritedFlags}}", "{{if .HasHelpSubCommands}}"
+	before, rest, ok := strings.Cut(template, begin)
+	_, after, found := strings.Cut(rest, end)
+	if !ok || !found {
+		return template
+	}
+	return before + begin + "\n\nFor brokers, TLS, SASL, output and log see tally --help.{{end}}" +
+		end + after
 }
 
 // needVerb makes cmd show its help when it is called without a verb of its own,

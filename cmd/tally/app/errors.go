@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // A failure is an error with what the operator can do about it, and the exit
@@ -32,7 +33,12 @@ func usageError(hint, format string, args ...any) error {
 
 // flagError turns what the flag parser says into a usage error.
 func flagError(cmd *cobra.Command, err error) error {
-	return usageError("see "+cmd.CommandPath()+" --help", "%w", err)
+	hint := "see " + cmd.CommandPath() + " --help"
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		return usageError(hint, "--%s %q: %w", invalid.GetFlag().Name, invalid.GetValue(), cause(err))
+	}
+	return usageError(hint, "%w", err)
 }
 
 // exactArgs is cobra.ExactArgs with our errors.

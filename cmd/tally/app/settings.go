@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -142,9 +143,13 @@ func (m *Main) fromEnvironment(flags *pflag.FlagSet, given map[string]bool) erro
 func cause(err error) error {
 	var invalid *pflag.InvalidValueError
 	if errors.As(err, &invalid) {
-		return errors.New(strings.TrimPrefix(invalid.Unwrap().Error(), "time: "))
+		err = invalid.Unwrap()
 	}
-	return err
+	var number *strconv.NumError
+	if errors.As(err, &number) {
+		return number.Err
+	}
+	return errors.New(strings.TrimPrefix(err.Error(), "time: "))
 }
 
 // fromFile sets the flags that are still open from the file of settings.
