@@ -48,6 +48,12 @@ func (db *DB) Commit(cs ...Commit) error {
 	for i, c := range cs {
 		c.Table.commit(marks[i])
 	}
+	for _, c := range cs {
+		if err := c.Table.learn(); err != nil {
+			c.Table.filter.retire() // the commit is done; the next one tells of damage
+			_ = db.check(err)
+		}
+	}
 	return nil
 }
 
@@ -136,6 +142,7 @@ func (t *Table) unfreeze() {
 // leave the frozen overlay, so that a reader always finds them.
 func (t *Table) commit(m mark) {
 	t.cache.commit(t.frozen)
+	t.filter.addAll(t.frozen)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.mark = m

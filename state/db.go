@@ -34,7 +34,10 @@ type DB struct {
 	recovered string
 	rows      rowBudget
 	keys      keyBuffers
-	gate      gate
+
+	filterBytes atomic.Int64 // that the filters of the tables may still take
+
+	gate gate
 
 	torn atomic.Pointer[error] // the damage that was found while open
 
@@ -135,6 +138,7 @@ func open(o Options, lock *pebble.Lock) (*DB, error) {
 		held: map[place]held{}, tables: map[place]*Table{}, next: catalogue + 1,
 	}
 	db.rows.limit = o.RowCacheBytes
+	db.filterBytes.Store(o.FilterBytes)
 	db.gate.idle = make(chan struct{}, 1)
 	if err := checkFiles(o); err != nil {
 		return nil, fmt.Errorf("state: open %s: %w", o.Dir, err)

@@ -18,6 +18,7 @@ import (
 const (
 	DefaultCacheBytes    = 256 << 20
 	DefaultRowCacheBytes = 64 << 20
+	DefaultFilterBytes   = 64 << 20
 	DefaultMemTableBytes = 8 << 20
 )
 
@@ -32,6 +33,10 @@ type Options struct {
 	// committed rows. Zero means the default; a negative RowCacheBytes means
 	// no row cache.
 	CacheBytes, RowCacheBytes int64
+	// FilterBytes bounds the filters that answer reads of rows that do not
+	// exist, 1.5 bytes or more per row. A table that gets none is slower. Zero
+	// means the default; a negative number means no filters.
+	FilterBytes int64
 	// MemTableBytes is the size of one of Pebble's memtables, of which a few
 	// may exist at a time. Zero means the default.
 	MemTableBytes uint64
@@ -63,6 +68,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.RowCacheBytes == 0 {
 		o.RowCacheBytes = DefaultRowCacheBytes
+	}
+	if o.FilterBytes == 0 {
+		o.FilterBytes = DefaultFilterBytes
 	}
 	if o.MemTableBytes == 0 {
 		o.MemTableBytes = DefaultMemTableBytes

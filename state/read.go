@@ -25,11 +25,15 @@ func (t *Table) read(key string) ([]byte, error) {
 		return nil, ErrClosed
 	}
 	defer t.db.gate.leave()
+	if t.filter.excludes(key) {
+		return nil, nil
+	}
 	buf := t.db.keys.get()
 	defer t.db.keys.pool.Put(buf)
 	*buf = append(append((*buf)[:0], t.prefix[:]...), key...)
 	v, closer, err := t.db.pebble.Get(*buf)
 	if errors.Is(err, pebble.ErrNotFound) {
+		t.filter.vainRead()
 		return nil, nil
 	} else if err != nil {
 		return nil, t.failed("get", t.db.check(err))

@@ -6,6 +6,10 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
+// RestoreBatchBytes is a good size for the batches of a Restore: Pebble takes
+// a batch that is larger than half a memtable past the memtable.
+const RestoreBatchBytes = 16 << 20
+
 // A Restore fills a table from its changelog. It goes past the overlay, which
 // must be empty, and is the only writer of the table while it is in use. Rows
 // of the same key may follow each other; the last one stays.
@@ -13,9 +17,10 @@ import (
 // Each Commit is atomic: a process that dies at any moment leaves the rows up
 // to the offset of some Commit, and the restore goes on from there.
 type Restore struct {
-	t     *Table
-	batch *pebble.Batch
-	err   error
+	t      *Table
+	batch  *pebble.Batch
+	resets int // of the table when batch was begun
+	err    error
 }
 
 // Restore begins a restore. It is ended by its last Commit.
@@ -27,6 +32,7 @@ func (r *Restore) Set(key, value []byte) {
 	copy(op.Key, r.t.prefix[:])
 	copy(op.Key[rowPrefix:], key)
 	copy(op.Value, value)
+	r.t.filter.addOne(key)
 	r.keep(op.Finish())
 }
 
@@ -38,8 +44,8 @@ func (r *Restore) Delete(key []byte) {
 	r.keep(op.Finish())
 }
 
-// Bytes returns how much is waiting for Commit. A few megabytes make a good
-// batch.
+// Bytes returns how much is waiting for Commit, which should be called when it
+// is more than RestoreBatchBytes.
 func (r *Restore) Bytes() int {
 	if r.batch == nil {
 		return 0
@@ -86,14 +92,23 @@ func (r *Restore) ready(offset int64) error {
 		return r.err
 	case r.t.DirtyBytes() != 0:
 		return errors.New("the table has uncommitted rows")
+	case r.batch != nil && r.resets != r.t.resetCount():
+		return errors.New("the table was reset meanwhile")
 	case offset < r.t.Offset():
 		return errors.New("the offset is before what is committed")
 	}
 	return nil
 }
 
+func (t *Table) resetCount() int {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.resets
+}
+
 func (r *Restore) open() *pebble.Batch {
 	if r.batch == nil {
+		r.resets = r.t.resetCount()
 		r.batch = r.t.db.pebble.NewBatch()
 	}
 	return r.batch

@@ -25,6 +25,7 @@ type Table struct {
 	number uint32
 	prefix [rowPrefix]byte // of its rows' keys
 	cache  *rowCache
+	filter *filter
 
 	restoreMu sync.Mutex // one Restore.Commit at a time
 
@@ -36,6 +37,7 @@ type Table struct {
 	dirtyFrozen int64             // bytes in frozen
 	mark        mark
 	replaced    bool
+	resets      int
 }
 
 func (db *DB) openTable(h held) (*Table, error) {
@@ -45,7 +47,14 @@ func (db *DB) openTable(h held) (*Table, error) {
 	}
 	t := &Table{
 		db: db, id: h.id, number: h.number, overlay: map[string][]byte{}, mark: m,
-		cache: db.rows.newCache(),
+		cache: db.rows.newCache(), filter: newFilter(&db.filterBytes),
+	}
+	empty, err := db.emptyRows(h.number)
+	if err != nil {
+		return nil, db.check(err)
+	}
+	if empty {
+		t.filter.reset()
 	}
 	copy(t.prefix[:], spaceKey(h.number, spaceRow))
 	return t, nil
@@ -113,8 +122,10 @@ func (t *Table) Reset(reason string) error {
 	}
 	t.mu.Lock()
 	t.mark = mark{offset: noOffset, count: count}
+	t.resets++
 	t.mu.Unlock()
 	t.cache.clear()
+	t.filter.reset()
 	t.Rollback()
 	return nil
 }
@@ -228,6 +239,7 @@ func (t *Table) replace() {
 	t.mu.Unlock()
 	t.Rollback()
 	t.cache.retire()
+	t.filter.retire()
 }
 
 // writable returns why the table can't be written to, if so.
