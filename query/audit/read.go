@@ -2,12 +2,14 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"runtime"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 
@@ -65,6 +67,9 @@ func Cluster(ctx context.Context, cl *kgo.Client, o Options) (*Report, error) {
 // finished is how far the group has come in its inputs.
 func finished(ctx context.Context, cl *kgo.Client, t Topics) (kadm.OffsetResponses, error) {
 	at, err := kadm.NewClient(cl).FetchOffsets(kadm.RequireStable(ctx), t.Group)
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		return nil, nil // no worker has ever run
+	}
 	if err == nil {
 		err = at.Error()
 	}
