@@ -108,6 +108,8 @@ func (c Codec[T]) parse(b []byte) (T, error) {
 		return m, errors.New("the value is empty")
 	case len(b) > MaxRecordBytes:
 		return m, fmt.Errorf("the value has %d bytes, the limit is %d", len(b), MaxRecordBytes)
+	case isBlank(b[0]) && !isJSON(b):
+		return m, errors.New("neither JSON nor Protobuf: it begins with a blank")
 	case isJSON(b):
 		in := protojson.UnmarshalOptions{DiscardUnknown: true, RecursionLimit: MaxDepth}
 		if err := in.Unmarshal(b, m); err != nil {
@@ -126,16 +128,14 @@ func (c Codec[T]) parse(b []byte) (T, error) {
 // form of an envelope begins with none of these bytes.
 func isJSON(b []byte) bool {
 	for _, c := range b {
-		switch c {
-		case '{':
-			return true
-		case ' ', '\t', '\r', '\n':
-		default:
-			return false
+		if !isBlank(c) {
+			return c == '{'
 		}
 	}
 	return false
 }
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
 // compactJSON is protojson without its random blanks, so that the same message
 // is always the same bytes.

@@ -122,6 +122,7 @@ func (c ConfirmRowCodec) JSON(row *ConfirmRow) ([]byte, error) {
 // readRow reads the fields of a ConfirmRow.
 func readRow(s string, row *ConfirmRow) error {
 	r := reader{rest: s}
+	ended := false
 	for r.next() {
 		switch r.field {
 		case 1:
@@ -130,6 +131,7 @@ func readRow(s string, row *ConfirmRow) error {
 			row.Placed = true
 			r.fail(readRowOrder(r.text(), &row.Order))
 		case 3:
+			ended = true
 			r.fail(readRowEnd(r.text(), &row.End))
 		case 4:
 			row.CancelRefused = r.bool()
@@ -143,6 +145,9 @@ func readRow(s string, row *ConfirmRow) error {
 		default:
 			r.unknown()
 		}
+	}
+	if ended != row.ended() {
+		r.fail(errNotOurs)
 	}
 	return r.err
 }

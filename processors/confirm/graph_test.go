@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lovoo/goka"
 	"github.com/lovoo/goka/tester"
@@ -27,44 +28,61 @@ func TestGraph(t *testing.T) {
 	for _, named := range []bool{false, true} {
 		names := topics
 		names.CloudEvents = named
-		gkt := tester.New(t)
-		proc, err := goka.NewProcessor(nil, confirm.Define(names, bare), goka.WithTester(gkt))
-		if err != nil {
-			t.Fatal(err)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			sendThrough(t, names)
+		}()
+		select {
+		case <-done:
+		case <-time.After(30 * time.Second):
+			t.Fatal("the processor has stopped, and Goka's tester waits for it")
 		}
-		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- proc.Run(ctx) }()
+	}
+}
 
-		confirmed := gkt.NewQueueTracker("confirmations")
-		excess := gkt.NewQueueTracker("exceptions")
-		gkt.Consume("payments", "o1", payment("p1", 700))
-		gkt.Consume("orders", "o1", order(1000))
-		if _, m, more := confirmed.Next(); more {
-			t.Errorf("confirmed too early: %v", m)
-		}
-		gkt.Consume("payments", "o1", payment("p2", 700))
+func sendThrough(t *testing.T, names confirm.Topics) {
+	gkt := tester.New(t)
+	proc, err := goka.NewProcessor(nil, confirm.Define(names, bare), goka.WithTester(gkt))
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- proc.Run(ctx) }()
 
-		headers, key, m, ok := confirmed.NextWithHeaders()
-		event, _ := m.(*tallyv1.ConfirmationEvent)
-		if !ok || key != "o1" || event.GetOrderConfirmed().GetTotal().GetMinor() != 1000 {
-			t.Errorf("confirmation at %q: %v", key, m)
-		}
-		checkHeaders(t, named, headers, event.GetMeta().GetId(), "tally.v1.OrderConfirmed")
-		headers, key, m, ok = excess.NextWithHeaders()
-		rest, _ := m.(*tallyv1.ExceptionEvent)
-		if !ok || key != "o1" || rest.GetPaymentExcess().GetExcess().GetMinor() != 400 {
-			t.Errorf("excess at %q: %v", key, m)
-		}
-		checkHeaders(t, named, headers, rest.GetMeta().GetId(), "tally.v1.PaymentExcess")
-		row, _ := gkt.TableValue("tally-confirm-table", "o1").(*confirm.Row)
-		if row == nil || row.State != tallyv1.ConfirmRow_CONFIRMED || len(row.Payments) != 2 {
-			t.Errorf("row: %+v", row)
-		}
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
+	confirmed := gkt.NewQueueTracker("confirmations")
+	excess := gkt.NewQueueTracker("exceptions")
+	gkt.Consume("payments", "o1", payment("p1", 700))
+	gkt.Consume("orders", "o1", order(1000))
+	if _, m, more := confirmed.Next(); more {
+		t.Errorf("confirmed too early: %v", m)
+	}
+	gkt.Consume("payments", "o1", payment("p2", 700), tester.WithTime(time.Unix(7, 0)))
+
+	headers, key, m, ok := confirmed.NextWithHeaders()
+	event, _ := m.(*tallyv1.ConfirmationEvent)
+	if !ok || key != "o1" || event.GetOrderConfirmed().GetTotal().GetMinor() != 1000 {
+		t.Errorf("confirmation at %q: %v", key, m)
+	}
+	if at := event.GetMeta().GetAt().GetSeconds(); at != 7 {
+		t.Errorf("confirmed at %d, the last record is of 7", at)
+	}
+	checkHeaders(t, names.CloudEvents, headers, event.GetMeta().GetId(), "tally.v1.OrderConfirmed")
+	headers, key, m, ok = excess.NextWithHeaders()
+	rest, _ := m.(*tallyv1.ExceptionEvent)
+	if !ok || key != "o1" || rest.GetPaymentExcess().GetExcess().GetMinor() != 400 {
+		t.Errorf("excess at %q: %v", key, m)
+	}
+	checkHeaders(t, names.CloudEvents, headers, rest.GetMeta().GetId(), "tally.v1.PaymentExcess")
+	row, _ := gkt.TableValue("tally-confirm-table", "o1").(*confirm.Row)
+	if row == nil || row.State != tallyv1.ConfirmRow_CONFIRMED || len(row.Payments) != 2 {
+		t.Errorf("row: %+v", row)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 
