@@ -185,12 +185,16 @@ func (st *stage) act(
 	ctx context.Context, cl *kgo.Client, w *worker, records recordSeq,
 ) (*audit.Report, error) {
 	began := st.m.Now()
-	sent, err := st.m.send(ctx, st.s, cl, formatProtobuf, records)
+	var early int64
+	sent, err := st.m.send(ctx, st.s, cl, formatProtobuf, overtaken(records, &early), func() string {
+		return ", joined " + thousands(w.engine.Stats().Records)
+	})
 	if err != nil {
 		return nil, err
 	}
-	st.say("sent %s in %.1f s: orders, payments and a few that nobody can read",
-		count(sent.Records, "record"), sent.Seconds)
+	st.say("sent %s: %s about orders, %s about payments, of which %s before their order",
+		count(sent.Records, "record"), thousands(sent.Orders), thousands(sent.Payments),
+		thousands(early))
 	if err := st.finish(ctx, w, sent.Records); err != nil {
 		return nil, err
 	}
@@ -199,6 +203,13 @@ func (st *stage) act(
 	st.say("joined in %s, exactly once, %.1f s after the first record (%s records a second)\n",
 		count(stats.Transactions, "transaction"), took.Seconds(),
 		thousands(int64(float64(sent.Records)/took.Seconds())))
+	if st.s.Output != outputJSON {
+		said, err := st.readSamples(ctx, cl)
+		if err != nil {
+			return nil, err
+		}
+		said.write(st.m.Stdout)
+	}
 	report, err := st.m.auditCluster(ctx, st.s, cl, engine.ExactlyOnce)
 	if err != nil {
 		return nil, err

@@ -99,7 +99,7 @@ func (m *Main) load(ctx context.Context, s *settings, l *loading, files []string
 	if err := s.ready(ctx, cl, s.inputs()); err != nil {
 		return err
 	}
-	done, err := m.send(ctx, s, cl, l.format, records)
+	done, err := m.send(ctx, s, cl, l.format, records, func() string { return "" })
 	if err != nil {
 		return err
 	}
@@ -201,10 +201,11 @@ func producerOptions() []kgo.Opt {
 	}
 }
 
-// send produces the records and reports how far it is. The first error, of a
+// send produces the records and reports how far it is, and what else there is to
+// say. The first error, of a
 // record or of a file, ends it; what was sent before stays sent.
 func (m *Main) send(ctx context.Context, s *settings, cl *kgo.Client, format string,
-	records recordSeq,
+	records recordSeq, also func() string,
 ) (loaded, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -228,7 +229,7 @@ func (m *Main) send(ctx context.Context, s *settings, cl *kgo.Client, format str
 			}
 		})
 		if done.Records%1000 == 0 {
-			p.show(func() string { return done.line(m.Now().Sub(began)) })
+			p.show(func() string { return done.line(m.Now().Sub(began)) + also() })
 		}
 	}
 	if err := cl.Flush(context.WithoutCancel(ctx)); err != nil && failed == nil {

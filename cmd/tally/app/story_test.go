@@ -38,7 +38,8 @@ func report(t *testing.T, out string) *audit.Report {
 func holds(t *testing.T, r *audit.Report, made generate.Counts) {
 	t.Helper()
 	got := fmt.Sprint(r.Audit, r.Records, r.Orders, r.Payments, r.Duplicates, r.Invalid)
-	want := fmt.Sprint(audit.OK, made.Records, made.Orders, made.Payments, made.Duplicates, made.Invalid)
+	want := fmt.Sprint(audit.OK, made.Records, made.Orders, made.Payments, made.Duplicates,
+		made.Invalid)
 	if got != want {
 		t.Errorf("got %s, want %s: %v", got, want, r.Differences)
 	}
@@ -185,7 +186,8 @@ func besideWorker(t *testing.T, at, dir string) {
 	if !strings.Contains(out, "worker "+s.HTTP) {
 		t.Errorf("verify printed\n%s", out)
 	}
-	if got := fetch(t, s.HTTP, "/metrics"); !strings.Contains(got, `tally_ready{group="tally-confirm"`) {
+	ready := `tally_ready{group="tally-confirm"`
+	if got := fetch(t, s.HTTP, "/metrics"); !strings.Contains(got, ready) {
 		t.Errorf("metrics: %s", got)
 	}
 	if got := fetch(t, s.HTTP, "/tables/9/rows"); !strings.HasPrefix(got, "404") {
@@ -201,7 +203,8 @@ func besideWorker(t *testing.T, at, dir string) {
 	}
 	tally(t, ExitError, "table", "get", "nobody", at, "--state-dir", dir)
 	_, said := tally(t, ExitError, "run", at, "--state-dir", dir, "--instance", "second")
-	if !strings.Contains(said, "is in use by another worker") || !strings.Contains(said, "--state-dir)") {
+	if !strings.Contains(said, "is in use by another worker") ||
+		!strings.Contains(said, "--state-dir)") {
 		t.Errorf("second worker: %s", said)
 	}
 	stop()
@@ -334,7 +337,8 @@ func TestJaffleShop(t *testing.T) {
 	}
 	at := cluster(t)
 	tally(t, ExitOK, "topics", "apply", at)
-	tally(t, ExitOK, append([]string{"load", at}, append(files, "--mapping", "../../../docs/jaffle_shop.json")...)...)
+	load := []string{"load", at, "--mapping", "../../../docs/jaffle_shop.json"}
+	tally(t, ExitOK, append(load, files...)...)
 	tally(t, ExitOK, "run", at, "--state-dir", t.TempDir(), "--until-idle=300ms")
 	out, _ := tally(t, ExitOK, "audit", at, "-o", "json")
 	r := report(t, out)
