@@ -37,7 +37,8 @@ type DB struct {
 
 	filterBytes atomic.Int64 // that the filters of the tables may still take
 
-	gate gate
+	gate  gate
+	reads openReads
 
 	torn atomic.Pointer[error] // the damage that was found while open
 
@@ -319,51 +320,15 @@ func (db *DB) claim(id Identity, number uint32, exists bool) (held, error) {
 	return held{number, id}, nil
 }
 
-// Close closes the database. It waits for reads that are under way, iterators
-// included; uncommitted rows are dropped.
+// Close closes the database. Uncommitted rows are dropped. It waits for calls
+// that are under way; iterators and snapshots that are still open end with
+// ErrClosed.
 func (db *DB) Close() error {
 	if !db.gate.shutDown() {
 		return nil
 	}
-	if err := errors.Join(db.pebble.Close(), db.lock.Close()); err != nil {
+	if err := errors.Join(db.reads.closeAll(), db.pebble.Close(), db.lock.Close()); err != nil {
 		return fmt.Errorf("state: close %s: %w", db.dir, err)
 	}
 	return nil
-}
-
-// A gate lets users in until it is shut, and then waits for them to leave.
-type gate struct {
-	users atomic.Int64
-	shut  atomic.Bool
-	idle  chan struct{} // holds one token
-}
-
-func (g *gate) enter() bool {
-	g.users.Add(1)
-	if g.shut.Load() {
-		g.leave()
-		return false
-	}
-	return true
-}
-
-func (g *gate) leave() {
-	if g.users.Add(-1) == 0 && g.shut.Load() {
-		select {
-		case g.idle <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// shutDown shuts the gate and waits until nobody is inside. It returns false
-// if the gate was shut before.
-func (g *gate) shutDown() bool {
-	if g.shut.Swap(true) {
-		return false
-	}
-	for g.users.Load() != 0 {
-		<-g.idle
-	}
-	return true
 }

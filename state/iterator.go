@@ -2,6 +2,7 @@ package state
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -26,6 +27,7 @@ func (t *Table) IteratorWithRange(start, limit []byte) (storage.Iterator, error)
 	if !t.db.gate.enter() {
 		return nil, ErrClosed
 	}
+	defer t.db.gate.leave()
 	bounds := t.bounds(start, limit)
 	// The overlay and the iterator are taken under one lock: a commit that
 	// ends in between would otherwise have its rows in neither.
@@ -34,9 +36,9 @@ func (t *Table) IteratorWithRange(start, limit []byte) (storage.Iterator, error)
 	it, err := t.db.pebble.NewIter(bounds)
 	t.mu.RUnlock()
 	if err != nil {
-		t.db.gate.leave()
 		return nil, t.failed("iterate", t.db.check(err))
 	}
+	t.db.reads.add(it)
 	return &iterator{t: t, db: it, over: over}, nil
 }
 
@@ -62,15 +64,7 @@ func (t *Table) overlayIn(bounds *pebble.IterOptions) []Row {
 			add(k, v)
 		}
 	}
-	slices.SortFunc(rows, func(a, b Row) int {
-		switch {
-		case a.Key < b.Key:
-			return -1
-		case a.Key > b.Key:
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(rows, func(a, b Row) int { return cmp.Compare(a.Key, b.Key) })
 	return rows
 }
 
@@ -89,49 +83,60 @@ type iterator struct {
 	over []Row
 	err  error
 
-	started, sought bool
-	atDB            bool // db stands on a row that has not been passed
-	at              int  // first row of over that has not been passed
-	fromOver        bool // the current row is over[at]
-	valid           bool
-	released        bool
+	started, sought, released bool
+
+	atDB     bool // db stands on a row that has not been passed
+	at       int  // first row of over that has not been passed
+	fromOver bool // the current row is over[at]
+	valid    bool // there is a current row: key and value
+	key      []byte
+	value    []byte
 }
 
 // Next moves to the next row. After Seek, see there.
 func (i *iterator) Next() bool {
-	switch {
-	case i.released || i.err != nil:
+	if !i.enter() {
 		return false
+	}
+	defer i.t.db.gate.leave()
+	switch {
 	case i.sought:
 		i.sought = false
 		return i.valid
 	case !i.started:
 		i.started = true
 		i.atDB = i.db.First()
-	case i.valid:
-		i.pass()
-	default:
+	case !i.valid:
 		return false
+	case i.fromOver:
+		i.at++
+	default:
+		i.atDB = i.db.Next()
 	}
 	return i.settle()
 }
 
-// pass leaves the current row behind.
-func (i *iterator) pass() {
-	if i.fromOver {
-		i.at++
-	} else {
-		i.atDB = i.db.Next()
+// enter reports whether the iterator can be moved. It then stays open until
+// the gate is left.
+func (i *iterator) enter() bool {
+	if i.released || i.err != nil {
+		return false
 	}
+	if !i.t.db.gate.enter() {
+		i.err, i.valid = ErrClosed, false
+		return false
+	}
+	return true
 }
 
 // settle finds the current row: the lower one of both sides. Where they are
 // equal, the overlay hides the database, and a deletion hides both.
 func (i *iterator) settle() bool {
+	i.valid = false
 	for i.at < len(i.over) {
-		order := -1
+		row, order := i.over[i.at], -1
 		if i.atDB {
-			order = bytes.Compare([]byte(i.over[i.at].Key), i.db.Key()[rowPrefix:])
+			order = cmp.Compare(row.Key, string(i.db.Key()[rowPrefix:]))
 		}
 		if order > 0 {
 			break
@@ -139,17 +144,27 @@ func (i *iterator) settle() bool {
 		if order == 0 {
 			i.atDB = i.db.Next()
 		}
-		if i.over[i.at].Value != nil {
+		if row.Value != nil {
+			i.key, i.value = append(i.key[:0], row.Key...), row.Value
 			i.fromOver, i.valid = true, true
 			return true
 		}
 		i.at++
 	}
-	i.fromOver, i.valid = false, i.atDB
+	i.fromOver = false
 	if !i.atDB {
 		i.keep(i.db.Error())
+		return false
 	}
-	return i.valid
+	value, err := i.db.ValueAndErr()
+	if err != nil {
+		i.keep(err)
+		return false
+	}
+	i.key = append(i.key[:0], i.db.Key()[rowPrefix:]...)
+	i.value = append([]byte{}, value...)
+	i.valid = true
+	return true
 }
 
 // Seek moves to the first row at or after key, and reports whether there is
@@ -158,19 +173,14 @@ func (i *iterator) settle() bool {
 // storages skip it. Here both ways work: Key and Value are valid at once, and
 // a Next that follows before either was called stays on the row.
 func (i *iterator) Seek(key []byte) bool {
-	if i.released || i.err != nil {
+	if !i.enter() {
 		return false
 	}
+	defer i.t.db.gate.leave()
 	i.started, i.sought = true, true
 	i.atDB = i.db.SeekGE(append(bytes.Clone(i.t.prefix[:]), key...))
 	i.at, _ = slices.BinarySearchFunc(i.over, string(key), func(r Row, k string) int {
-		switch {
-		case r.Key < k:
-			return -1
-		case r.Key > k:
-			return 1
-		}
-		return 0
+		return cmp.Compare(r.Key, k)
 	})
 	return i.settle()
 }
@@ -178,34 +188,20 @@ func (i *iterator) Seek(key []byte) bool {
 // Key returns the current row's key, or nil. It is valid until the next move.
 func (i *iterator) Key() []byte {
 	i.sought = false
-	switch {
-	case !i.valid || i.released:
+	if !i.valid || i.released {
 		return nil
-	case i.fromOver:
-		return []byte(i.over[i.at].Key)
 	}
-	return i.db.Key()[rowPrefix:]
+	return i.key
 }
 
-// Value returns the current row's value, or nil. It is valid until the next
-// move.
+// Value returns the current row's value, or nil. The caller may keep it but
+// must not change it.
 func (i *iterator) Value() ([]byte, error) {
 	i.sought = false
-	switch {
-	case !i.valid || i.released:
-		return nil, i.err
-	case i.fromOver:
-		return i.over[i.at].Value, nil
-	}
-	v, err := i.db.ValueAndErr()
-	if err != nil {
-		i.keep(err)
+	if !i.valid || i.released {
 		return nil, i.err
 	}
-	if v == nil {
-		v = []byte{}
-	}
-	return v, nil
+	return i.value, nil
 }
 
 // Err returns the error that ended the iteration, if any.
@@ -217,8 +213,7 @@ func (i *iterator) Release() {
 		return
 	}
 	i.released = true
-	i.keep(i.db.Close())
-	i.t.db.gate.leave()
+	i.keep(i.t.db.reads.close(i.db))
 }
 
 func (i *iterator) keep(err error) {

@@ -78,7 +78,7 @@ func (v View) All(prefix string) iter.Seq2[Row, error] {
 			yield(Row{}, err)
 			return
 		}
-		defer s.Close() //nolint:errcheck // closing a snapshot has nothing to report
+		defer s.Close() //nolint:errcheck // the rows are read
 		s.All(prefix)(yield)
 	}
 }
@@ -93,12 +93,11 @@ func (v View) Snapshot() (*Snapshot, error) {
 	if !t.db.gate.enter() {
 		return nil, ErrClosed
 	}
-	s := &Snapshot{t: t, snap: t.db.pebble.NewSnapshot(), mark: mark{offset: noOffset}}
+	defer t.db.gate.leave()
+	s := &Snapshot{t: t, snap: t.db.pebble.NewSnapshot()}
+	t.db.reads.add(s.snap)
 	b, closer, err := s.snap.Get(spaceKey(t.number, spaceMark))
-	switch {
-	case errors.Is(err, pebble.ErrNotFound):
-		return s, nil
-	case err == nil:
+	if err == nil {
 		s.mark, err = parseMark(b)
 		err = errors.Join(err, closer.Close())
 	}
@@ -113,8 +112,10 @@ type Snapshot struct {
 	t    *Table
 	snap *pebble.Snapshot
 	mark mark
-	once sync.Once
 }
+
+// scanRows is how many rows a scan reads at a time.
+const scanRows = 256
 
 // Offset returns the offset of the last changelog record in the snapshot, or
 // -1.
@@ -125,37 +126,56 @@ func (s *Snapshot) Offset() int64 { return s.mark.offset }
 // rows.
 func (s *Snapshot) All(prefix string) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
-		it, err := s.snap.NewIter(s.t.bounds([]byte(prefix), nil))
-		if err != nil {
-			yield(Row{}, s.t.failed("scan", s.t.db.check(err)))
-			return
-		}
-		for ok := it.First(); ok; ok = it.Next() {
-			value, verr := it.ValueAndErr()
-			if verr != nil {
-				break // it.Close returns the error too
+		// Rows are read some at a time, so that the caller holds nothing of
+		// Pebble's while it works on them.
+		bounds := s.t.bounds([]byte(prefix), nil)
+		for {
+			rows, err := s.some(bounds)
+			for _, row := range rows {
+				if !yield(row, nil) {
+					return
+				}
 			}
-			row := Row{string(it.Key()[rowPrefix:]), append([]byte{}, value...)}
-			if !yield(row, nil) {
-				it.Close() //nolint:errcheck // the caller has what it wanted
+			switch {
+			case err != nil:
+				yield(Row{}, err)
+				return
+			case len(rows) < scanRows:
 				return
 			}
-		}
-		if err := it.Close(); err != nil {
-			yield(Row{}, s.t.failed("scan", s.t.db.check(err)))
+			last := rows[len(rows)-1].Key
+			bounds.LowerBound = append(append(bounds.LowerBound[:rowPrefix], last...), 0)
 		}
 	}
 }
 
-// Close releases the snapshot.
-func (s *Snapshot) Close() error {
-	var err error
-	s.once.Do(func() {
-		err = s.snap.Close()
-		s.t.db.gate.leave()
-	})
-	return err
+// some reads the first rows within bounds.
+func (s *Snapshot) some(bounds *pebble.IterOptions) ([]Row, error) {
+	db := s.t.db
+	if !db.gate.enter() {
+		return nil, ErrClosed
+	}
+	defer db.gate.leave()
+	it, err := s.snap.NewIter(bounds)
+	if err != nil {
+		return nil, s.t.failed("scan", db.check(err))
+	}
+	var rows []Row
+	for ok := it.First(); ok && len(rows) < scanRows; ok = it.Next() {
+		value, err := it.ValueAndErr()
+		if err != nil {
+			break // Close returns it too
+		}
+		rows = append(rows, Row{string(it.Key()[rowPrefix:]), append([]byte{}, value...)})
+	}
+	if err := it.Close(); err != nil {
+		return rows, s.t.failed("scan", db.check(err))
+	}
+	return rows, nil
 }
+
+// Close releases the snapshot.
+func (s *Snapshot) Close() error { return s.t.db.reads.close(s.snap) }
 
 // readable returns why the table can't be read, if so.
 func (t *Table) readable() error {

@@ -107,10 +107,11 @@ func get(t *testing.T, s storage.Storage, key string) []byte {
 
 func iterate(t *testing.T, s storage.Storage, start, limit []byte) storage.Iterator {
 	t.Helper()
-	it, err := s.IteratorWithRange(start, limit)
+	open := func() (storage.Iterator, error) { return s.IteratorWithRange(start, limit) }
 	if start == nil && limit == nil {
-		it, err = s.Iterator()
+		open = s.Iterator
 	}
+	it, err := open()
 	if err != nil {
 		t.Fatal(err)
 	}
