@@ -26,7 +26,7 @@ type floorJob struct {
 func floor(ctx context.Context, job floorJob) error {
 	s, err := kgo.NewGroupTransactSession(
 		kgo.SeedBrokers(job.Brokers...), kgo.DisableClientMetrics(),
-		kgo.TransactionalID(job.Group), kgo.ConsumerGroup(job.Group), kgo.RequireStableFetchOffsets(),
+		kgo.TransactionalID(job.Group), kgo.ConsumerGroup(job.Group),
 		kgo.ConsumeTopics(job.Orders, job.Payments), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()))

@@ -23,10 +23,10 @@ func TestShared(t *testing.T) {
 		if b != again {
 			t.Errorf("got two %s brokers, want one", b.Kind)
 		}
-		if b.Prefix(t) == b.Prefix(t) {
+		topic := b.Prefix(t) + "shared"
+		if topic == again.Prefix(t)+"shared" {
 			t.Error("got one prefix twice")
 		}
-		topic := b.Prefix(t) + "shared"
 		b.Topic(t, topic, 1)
 		p := producer(t, b, topic)
 		p.write("a", 3, kgo.TryCommit)

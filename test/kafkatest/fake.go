@@ -51,13 +51,12 @@ func (f *fake) start(context.Context) (string, error) {
 		return "", errors.New("already started")
 	}
 	var at string
-	listen := func(network, address string) (net.Listener, error) {
-		if f.direct {
-			address = f.advertised
-		} else {
-			address = "127.0.0.1:0"
-		}
-		l, err := net.Listen(network, address)
+	to := "127.0.0.1:0"
+	if f.direct {
+		to = f.advertised
+	}
+	listen := func(network, _ string) (net.Listener, error) {
+		l, err := net.Listen(network, to)
 		if err != nil {
 			return nil, err
 		}
