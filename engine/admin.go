@@ -223,7 +223,9 @@ func (a *admin) ends(ctx context.Context, at place) (ends, error) {
 }
 
 // committed tells for which partitions the group has an offset on any of topics.
-func (a *admin) committed(ctx context.Context, group string, topics []string) (map[int32]bool, error) {
+func (a *admin) committed(
+	ctx context.Context, group string, topics []string,
+) (map[int32]bool, error) {
 	offsets, err := a.kadm.FetchOffsets(ctx, group)
 	if err != nil {
 		return nil, fmt.Errorf("engine: ask for the offsets of %s: %w", group, err)

@@ -74,8 +74,9 @@ func TestBadRecordsGoToTheDeadLetters(t *testing.T) {
 			t.Errorf("dead letter of class %q", class)
 			continue
 		}
-		if at := header(d, "tally.topic") + "/" + header(d, "tally.partition") + "@" +
-			header(d, "tally.offset"); at != fmt.Sprintf("%s/%d@%d", leftTopic, want.Partition, want.Offset) {
+		at := header(d, "tally.topic") + "/" + header(d, "tally.partition") + "@" +
+			header(d, "tally.offset")
+		if at != fmt.Sprintf("%s/%d@%d", leftTopic, want.Partition, want.Offset) {
 			t.Errorf("%s: is said to come from %s", class, at)
 		}
 		sum := sha256.Sum256(want.Value)

@@ -29,6 +29,7 @@ type Engine struct {
 	stats    counters
 	poison   quarantine
 	inputs   map[string]bool // topics of the graph; true if tombstones are allowed
+	outputs  map[goka.Stream]goka.Codec
 	epoch    atomic.Pointer[epoch]
 	session  atomic.Pointer[session]
 	stopOnce sync.Once
@@ -59,7 +60,7 @@ func New(cfg Config) (*Engine, error) {
 	e := &Engine{
 		cfg:    cfg,
 		log:    cfg.Logger.With("group", cfg.Group, "instance", cfg.Instance),
-		inputs: map[string]bool{},
+		inputs: map[string]bool{}, outputs: map[goka.Stream]goka.Codec{},
 		tables: map[int32]*state.Table{},
 		ends:   map[place]int64{},
 		counts: map[string]int32{},
@@ -139,6 +140,9 @@ func (e *Engine) prepare(ctx context.Context, g *goka.GroupGraph) error {
 	if loop := g.LoopStream(); loop != nil {
 		e.inputs[loop.Topic()] = false
 	}
+	for _, out := range g.OutputStreams() {
+		e.outputs[goka.Stream(out.Topic())] = out.Codec()
+	}
 	for _, t := range e.cfg.AllowTombstones {
 		if _, ok := e.inputs[t]; !ok {
 			return fmt.Errorf("engine: allow-tombstones: %s is not an input", t)
@@ -215,7 +219,7 @@ func (e *Engine) consume(ctx context.Context, topics []string, h handler) error 
 	const longest = 5 * time.Second
 	wait := 50 * time.Millisecond
 	for ctx.Err() == nil {
-		began := time.Now()
+		done := e.stats.transactions.Load()
 		err := e.live(ctx, topics, h)
 		var r restart
 		if !errors.As(err, &r) {
@@ -226,7 +230,7 @@ func (e *Engine) consume(ctx context.Context, topics []string, h handler) error 
 		}
 		e.stats.restarts.Add(1)
 		e.log.Warn("starting again with a new client", "cause", err)
-		if time.Since(began) > longest {
+		if e.stats.transactions.Load() > done { // it got somewhere
 			wait = 50 * time.Millisecond
 		}
 		select {
@@ -243,9 +247,7 @@ func (e *Engine) consume(ctx context.Context, topics []string, h handler) error 
 type gokaLogger struct{ log *slog.Logger }
 
 func (l gokaLogger) Printf(format string, args ...any) {
-	if l.log.Enabled(context.TODO(), slog.LevelDebug) {
-		l.log.Debug("goka: " + strings.TrimSpace(fmt.Sprintf(format, args...)))
-	}
+	l.log.Debug("goka: " + strings.TrimSpace(fmt.Sprintf(format, args...)))
 }
 
 func (l gokaLogger) Println(args ...any) { l.Printf("%s", fmt.Sprintln(args...)) }

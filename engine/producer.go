@@ -63,12 +63,17 @@ func (o *outputs) EmitWithHeaders(topic, key string, value []byte, h goka.Header
 		}
 		r.Headers = append(r.Headers, kgo.RecordHeader{Key: k, Value: v})
 	}
-	if len(value) < 64<<10 {
-		ep.produce(r, ep.wrote)
-	} else {
-		ep.produce(r, func(r *kgo.Record, err error) { ep.wroteLarge(r, from, err) })
-	}
+	ep.emit(r, from.spot)
 	return o.done
+}
+
+// emit puts an output into the open transaction; from is what caused it.
+func (ep *epoch) emit(r *kgo.Record, from spot) {
+	if len(r.Value) < 64<<10 {
+		ep.produce(r, ep.wrote)
+		return
+	}
+	ep.produce(r, func(r *kgo.Record, err error) { ep.wroteLarge(r, from, err) })
 }
 
 // Close does nothing: the client belongs to the epoch.
@@ -113,9 +118,9 @@ func (ep *epoch) wrote(r *kgo.Record, err error) {
 
 // wroteLarge sends the cause of an output that no broker takes to the dead
 // letters, by way of another try of the transaction.
-func (ep *epoch) wroteLarge(r *kgo.Record, from cause, err error) {
-	if errors.Is(err, kerr.MessageTooLarge) && from.spot.topic != "" {
-		ep.e.poison.add(from.spot, verdict{classLarge, fmt.Sprintf(
+func (ep *epoch) wroteLarge(r *kgo.Record, from spot, err error) {
+	if errors.Is(err, kerr.MessageTooLarge) && from.topic != "" {
+		ep.e.poison.add(from, verdict{classLarge, fmt.Sprintf(
 			"its output to %s is too large: %d bytes of value: %v", r.Topic, len(r.Value), err)})
 		err = fmt.Errorf("output too large: %w", err)
 	}

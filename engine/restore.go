@@ -206,7 +206,9 @@ func (f *fetcher) ask(ctx context.Context) (*kmsg.FetchResponseTopicPartition, e
 	return part, kerr.ErrorForCode(part.ErrorCode)
 }
 
-func (f *fetcher) parse(part *kmsg.FetchResponseTopicPartition, limit int64) ([]*kgo.Record, error) {
+func (f *fetcher) parse(
+	part *kmsg.FetchResponseTopicPartition, limit int64,
+) ([]*kgo.Record, error) {
 	o := kgo.ProcessFetchPartitionOpts{
 		Offset: f.next, IsolationLevel: kgo.ReadCommitted(),
 		Topic: f.at.topic, Partition: f.at.partition,

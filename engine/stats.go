@@ -8,7 +8,7 @@ import (
 type counters struct {
 	records, transactions, aborts, restarts atomic.Int64
 	restored, rebuilt, deadLetters          atomic.Int64
-	outputs, rows, sessions                 atomic.Int64
+	rows, sessions                          atomic.Int64
 	lag                                     atomic.Int64
 	ready                                   atomic.Bool
 }

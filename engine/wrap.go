@@ -5,6 +5,7 @@ import (
 	"runtime/debug"
 
 	"github.com/lovoo/goka"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Wrap is put around every callback of the processor. A record goes to the dead
@@ -136,13 +137,28 @@ func (c *callContext) Delete(options ...goka.ContextOption) {
 	c.inGoka = false
 }
 
-// Emit is Goka's; the output gets the timestamp of the record it comes from.
+// Emit is Goka's; the output gets the timestamp of the record it comes from. An
+// emit without options to a declared output goes past Goka, whose promises and
+// counters say nothing that the transaction does not.
 func (c *callContext) Emit(
 	topic goka.Stream, key string, value any, options ...goka.ContextOption,
 ) {
 	c.inGoka = true
-	c.gokaContext.Emit(topic, key, value, append(options, c.from())...)
+	codec := c.session.ep.e.outputs[topic]
+	if codec == nil || value == nil || len(options) > 0 {
+		c.gokaContext.Emit(topic, key, value, append(options, c.from())...)
+		c.inGoka = false
+		return
+	}
+	data, err := codec.Encode(value)
+	if err != nil {
+		c.gokaContext.Fail(fmt.Errorf("encode for %s: %w", topic, err))
+		return
+	}
 	c.inGoka = false
+	c.session.ep.emit(&kgo.Record{
+		Topic: string(topic), Key: []byte(key), Value: data, Timestamp: c.Timestamp(),
+	}, c.spot())
 }
 
 // Loopback is Goka's; the output gets the timestamp of the record it comes from.
