@@ -166,7 +166,8 @@ func TestRowRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A cut between two fields cannot be seen; there are two in this row.
+	// A cut between two fields cannot be seen: before the state, the order and
+	// the payment of this row.
 	seen := 0
 	for n := range whole {
 		if _, err := schemas.ConfirmRows.Decode(whole[:n]); err == nil {
