@@ -147,7 +147,9 @@ func reach(ctx context.Context, cl *kgo.Client, s *settings) error {
 		return hinted("check --tls and --tls-ca", "kafka: %s: %w", brokers, err)
 	}
 	hint := "start Kafka, or name its brokers by --brokers"
-	if s.brokersGiven {
+	if s.SASLMechanism != "" {
+		hint = "check --brokers, --sasl-user and --sasl-password-file"
+	} else if s.brokersGiven {
 		hint = "check --brokers and that Kafka runs; behind TLS add --tls"
 	} else {
 		hint += "; tally demo needs none"

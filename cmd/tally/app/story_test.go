@@ -348,3 +348,19 @@ func TestJaffleShop(t *testing.T) {
 		t.Errorf("got %s", out)
 	}
 }
+
+// TestAtLeastOnce runs without transactions, on values in JSON, and stops in
+// between.
+func TestAtLeastOnce(t *testing.T) {
+	at, dir := cluster(t), t.TempDir()
+	tally(t, ExitOK, "topics", "apply", at, "--partitions", "2")
+	for _, seed := range []string{"1", "2"} {
+		tally(t, ExitOK, "load", at, "--generate", "--orders=100", "--seed", seed, "--format=json")
+		tally(t, ExitOK, "run", at, "--state-dir", dir, "--until-idle=200ms", "--leave",
+			"--guarantee=at-least-once", "--http=off")
+		out, _ := tally(t, ExitOK, "audit", at, "-o", "json", "--guarantee=at-least-once")
+		if r := report(t, out); r.Audit != audit.OK || r.Confirmed == 0 {
+			t.Errorf("after seed %s: %s", seed, out)
+		}
+	}
+}
