@@ -266,7 +266,8 @@ func TestLaterFormatIsLeftAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := db.pebble.Set(spaceKey(catalogue, spaceFormat), []byte{0xff, 0xff}, pebble.Sync); err != nil {
+	later := []byte{0xff, 0xff}
+	if err := db.pebble.Set(spaceKey(catalogue, spaceFormat), later, pebble.Sync); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {

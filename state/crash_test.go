@@ -86,7 +86,8 @@ type crasher struct {
 
 func (c *crasher) MaybeError(op errorfs.Op) error {
 	if op.Kind.ReadOrWrite() == errorfs.OpIsWrite && c.writes.Add(1) == c.at {
-		cfg := vfs.CrashCloneCfg{UnsyncedDataPercent: c.percent, RNG: rand.New(rand.NewPCG(uint64(c.at), 1))}
+		rng := rand.New(rand.NewPCG(uint64(c.at), 1))
+		cfg := vfs.CrashCloneCfg{UnsyncedDataPercent: c.percent, RNG: rng}
 		c.crashed.Store(c.mem.CrashClone(cfg))
 	}
 	if op.Kind == errorfs.OpLink {
@@ -155,7 +156,8 @@ func (c *crasher) step(t *testing.T, db *DB, tables []*Table, now *moment) {
 func (c *crasher) offset() int64 { return int64(len(c.history)) }
 
 func (c *crasher) row() (key, value string) {
-	return fmt.Sprint("k", c.rng.IntN(40)), fmt.Sprint(c.offset(), strings.Repeat("x", c.rng.IntN(1500)))
+	pad := strings.Repeat("x", c.rng.IntN(1500))
+	return fmt.Sprint("k", c.rng.IntN(40)), fmt.Sprint(c.offset(), pad)
 }
 
 func (c *crasher) restore(table *Table, next *tableState) func() error {

@@ -1,0 +1,214 @@
+package state_test
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"pgregory.net/rapid"
+
+	"tallystick/state"
+)
+
+// A machine compares a database with two maps per table: what is committed,
+// and what the processor sees.
+type machine struct {
+	fs        *vfs.MemFS
+	db        *state.DB
+	tables    [2]*state.Table
+	committed [2]map[string]string
+	seen      [2]map[string]string
+	offsets   [2]int64
+}
+
+func (m *machine) open(t *rapid.T) {
+	o := options(m.fs)
+	o.MemTableBytes = 64 << 10
+	o.RowCacheBytes = 2 << 10
+	o.Tune = func(p *pebble.Options) { p.L0CompactionThreshold = 1 }
+	db, err := state.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if db.Recovered() != "" {
+		t.Fatal("set aside")
+	}
+	m.db = db
+	for i := range m.tables {
+		if m.tables[i], err = db.Table(identity(int32(i))); err != nil {
+			t.Fatal(err)
+		}
+		m.seen[i] = maps.Clone(m.committed[i])
+	}
+}
+
+func (m *machine) reopen(t *rapid.T) {
+	if err := m.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.open(t)
+}
+
+var (
+	anyTable = rapid.IntRange(0, 1)
+	anyKey   = rapid.SampledFrom([]string{
+		"", "a", "ab", "abc", "b", "__offset", "\x00", "\xff", "\xff\xff", "m", "r", "zz",
+	})
+	anyValue = rapid.StringN(0, 2000, 2000)
+)
+
+func (m *machine) set(t *rapid.T) {
+	i, k, v := anyTable.Draw(t, "table"), anyKey.Draw(t, "key"), anyValue.Draw(t, "value")
+	if err := m.tables[i].Set(k, []byte(v)); err != nil {
+		t.Fatal(err)
+	}
+	m.seen[i][k] = v
+}
+
+func (m *machine) delete(t *rapid.T) {
+	i, k := anyTable.Draw(t, "table"), anyKey.Draw(t, "key")
+	if err := m.tables[i].Delete(k); err != nil {
+		t.Fatal(err)
+	}
+	delete(m.seen[i], k)
+}
+
+func (m *machine) commit(t *rapid.T) {
+	var cs []state.Commit
+	for i, table := range m.tables {
+		if rapid.Bool().Draw(t, "commit") {
+			m.offsets[i] += rapid.Int64Range(0, 9).Draw(t, "step")
+			cs = append(cs, state.Commit{Table: table, Offset: m.offsets[i]})
+			m.committed[i] = maps.Clone(m.seen[i])
+		}
+	}
+	if err := m.db.Commit(cs...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (m *machine) rollback(t *rapid.T) {
+	i := anyTable.Draw(t, "table")
+	m.tables[i].Rollback()
+	m.seen[i] = maps.Clone(m.committed[i])
+}
+
+func (m *machine) restore(t *rapid.T) {
+	i := anyTable.Draw(t, "table")
+	m.tables[i].Rollback()
+	r := m.tables[i].Restore()
+	for range rapid.IntRange(0, 20).Draw(t, "rows") {
+		k, v := anyKey.Draw(t, "key"), anyValue.Draw(t, "value")
+		if rapid.Bool().Draw(t, "set") {
+			r.Set([]byte(k), []byte(v))
+			m.committed[i][k] = v
+		} else {
+			r.Delete([]byte(k))
+			delete(m.committed[i], k)
+		}
+	}
+	m.offsets[i]++
+	if err := r.Commit(m.offsets[i]); err != nil {
+		t.Fatal(err)
+	}
+	m.seen[i] = maps.Clone(m.committed[i])
+}
+
+func (m *machine) reset(t *rapid.T) {
+	i := anyTable.Draw(t, "table")
+	if err := m.tables[i].Reset("a test"); err != nil {
+		t.Fatal(err)
+	}
+	m.offsets[i], m.committed[i], m.seen[i] = -1, map[string]string{}, map[string]string{}
+}
+
+func (m *machine) get(t *rapid.T) {
+	i, k := anyTable.Draw(t, "table"), anyKey.Draw(t, "key")
+	v, err := m.tables[i].Get(k)
+	same(t, "get", v, err, m.seen[i], k)
+	v, err = m.tables[i].Committed().Get(k)
+	same(t, "committed", v, err, m.committed[i], k)
+}
+
+func same(t *rapid.T, what string, got []byte, err error, rows map[string]string, key string) {
+	want, ok := rows[key]
+	if err != nil || ok != (got != nil) || string(got) != want {
+		t.Fatalf("%s %q: got %q, %v, want %q, %v", what, key, got, err, want, ok)
+	}
+}
+
+func (m *machine) scan(t *rapid.T) {
+	i, start := anyTable.Draw(t, "table"), anyKey.Draw(t, "start")
+	it, err := m.tables[i].IteratorWithRange([]byte(start), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer it.Release()
+	var got []string
+	for it.Next() {
+		v, err := it.Value()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, fmt.Sprintf("%q=%q", it.Key(), v))
+	}
+	var want []string
+	for _, k := range slices.Sorted(maps.Keys(m.seen[i])) {
+		if len(k) >= len(start) && k[:len(start)] == start {
+			want = append(want, fmt.Sprintf("%q=%q", k, m.seen[i][k]))
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Fatalf("scan %q: got %v, want %v", start, got, want)
+	}
+}
+
+func (m *machine) check(t *rapid.T) {
+	for i, table := range m.tables {
+		if got := table.Offset(); got != m.offsets[i] {
+			t.Fatalf("table %d: got offset %d, want %d", i, got, m.offsets[i])
+		}
+		got := map[string]string{}
+		for row, err := range table.Committed().All("") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got[row.Key] = string(row.Value)
+		}
+		if !maps.Equal(got, m.committed[i]) {
+			t.Fatalf("table %d: got %v, want %v", i, got, m.committed[i])
+		}
+		last := ""
+		for k, v := range table.Dirty() {
+			if cmp.Compare(last, k) > 0 {
+				t.Fatalf("table %d: %q comes after %q", i, k, last)
+			}
+			last = k
+			if w, ok := m.seen[i][k]; ok != (v != nil) || w != string(v) {
+				t.Fatalf("table %d: dirty %q is %q, want %q", i, k, v, w)
+			}
+		}
+	}
+}
+
+// TestTableIsAMap does anything to two tables, in any order, and compares them
+// with maps after each step.
+func TestTableIsAMap(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := &machine{fs: vfs.NewMem(), offsets: [2]int64{-1, -1}}
+		for i := range m.committed {
+			m.committed[i] = map[string]string{}
+		}
+		m.open(t)
+		defer func() { _ = m.db.Close() }()
+		t.Repeat(map[string]func(*rapid.T){
+			"": m.check, "set": m.set, "set2": m.set, "delete": m.delete, "commit": m.commit,
+			"commit2": m.commit, "rollback": m.rollback, "restore": m.restore, "reset": m.reset,
+			"get": m.get, "get2": m.get, "scan": m.scan, "reopen": m.reopen,
+		})
+	})
+}
