@@ -95,6 +95,40 @@ func TestPlain(t *testing.T) {
 	})
 }
 
+// TestPlainDamaged flips every bit of a whole order and a whole payment.
+func TestPlainDamaged(t *testing.T) {
+	meta := &tallyv1.Meta{
+		Id: "e1", Causes: []string{"e2", "e3"}, At: &timestamppb.Timestamp{Seconds: 9, Nanos: 8},
+	}
+	for _, m := range []proto.Message{
+		&tallyv1.OrderEvent{
+			Meta: meta,
+			Event: &tallyv1.OrderEvent_OrderPlaced{OrderPlaced: &tallyv1.OrderPlaced{
+				OrderId: "o1", CustomerId: "c1", Total: Money(1200, "EUR"), Due: meta.At,
+			}},
+		},
+		&tallyv1.PaymentEvent{
+			Meta: meta,
+			Event: &tallyv1.PaymentEvent_PaymentReceived{PaymentReceived: &tallyv1.PaymentReceived{
+				PaymentId: "p1", OrderId: "o1", Amount: Money(1200, "EUR"), Method: "card",
+			}},
+		},
+	} {
+		b, err := proto.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !samePlain(t, b) {
+			t.Fatalf("%v is not plain", m)
+		}
+		for i := range 8 * len(b) {
+			damaged := bytes.Clone(b)
+			damaged[i/8] ^= 1 << (i % 8)
+			samePlain(t, damaged)
+		}
+	}
+}
+
 // negativeNanos tells whether a time in m is one that the readers leave alone.
 func negativeNanos(m proto.Message) bool {
 	o, _ := m.(*tallyv1.OrderEvent)
