@@ -10,9 +10,6 @@
 // 	protoc        (unknown)
 // source: tally/v1/common.proto
 
-// Package tallyv1 is the Go code of the messages in tally/v1, made by the
-// generator in schemas/internal/generate. It is not edited by hand.
-
 package tallyv1
 
 import (
