@@ -36,7 +36,7 @@ func (a *accounting) orders(state confirm.Disposition) {
 	ended := false
 	r := a.s.report
 	for _, in := range a.h.orders {
-		switch e := in.event.(type) {
+		switch e := in.(type) {
 		case confirm.Placed:
 			if placed == nil {
 				placed = e.Order
@@ -109,7 +109,7 @@ func (a *accounting) payments() {
 	received := map[string]*tallyv1.PaymentReceived{}
 	reversed := map[string]bool{}
 	for _, in := range a.h.payments {
-		switch e := in.event.(type) {
+		switch e := in.(type) {
 		case confirm.Received:
 			id := e.Payment.GetPaymentId()
 			if first := received[id]; first != nil {

@@ -37,12 +37,12 @@ func (s *Shard) compare(key string, h *history) {
 // key were merged, which nobody recorded.
 func mergeMatters(h *history) bool {
 	for _, in := range h.orders {
-		if _, ended := in.event.(confirm.Ended); ended && len(h.orders)+len(h.payments) > 1 {
+		if _, ended := in.(confirm.Ended); ended && len(h.orders)+len(h.payments) > 1 {
 			return true
 		}
 	}
 	for _, in := range h.payments {
-		if _, reversed := in.event.(confirm.Reversed); reversed {
+		if _, reversed := in.(confirm.Reversed); reversed {
 			return len(h.orders) > 0
 		}
 	}
@@ -70,7 +70,7 @@ type outcome struct {
 }
 
 // outcome applies the rules to the inputs, in their order.
-func (s *Shard) outcome(row *confirm.Row, inputs []input) outcome {
+func (s *Shard) outcome(row *confirm.Row, inputs []confirm.Event) outcome {
 	o := outcome{row: row}
 	for _, in := range inputs {
 		o = s.then(o, in)
@@ -79,8 +79,8 @@ func (s *Shard) outcome(row *confirm.Row, inputs []input) outcome {
 }
 
 // then is the outcome after one more input. The one before stays as it is.
-func (s *Shard) then(o outcome, in input) outcome {
-	next, said := confirm.Step(s.rules, o.row, in.event)
+func (s *Shard) then(o outcome, in confirm.Event) outcome {
+	next, said := confirm.Step(s.rules, o.row, in)
 	o.row = next
 	if said.Confirmed != nil {
 		value, err := schemas.Confirmations.Marshal(said.Confirmed)
@@ -102,7 +102,7 @@ func firstOf(a, b error) error {
 
 // someMerge tries the merges of what is left of the two inputs after o until one
 // gives what was found.
-func (s *Shard) someMerge(h *history, o outcome, orders, payments []input) bool {
+func (s *Shard) someMerge(h *history, o outcome, orders, payments []confirm.Event) bool {
 	if len(orders) == 0 && len(payments) == 0 {
 		return s.equal(h, o)
 	}

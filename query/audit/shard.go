@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -80,17 +81,22 @@ type Shard struct {
 	report  *Report
 }
 
-// A history is all that is known of one key.
+// A history is all that is known of one key. Inputs are kept as the bytes that
+// they came in, and decoded when the key is judged: that is a fraction of what
+// all of them would take as messages.
 type history struct {
-	orders, payments          []input
+	inputs                    []input
 	confirmations, exceptions []output
 	row                       []byte
 	inFlight                  bool
+
+	orders, payments []confirm.Event // of inputs, once decoded
 }
 
 type input struct {
-	origin Origin
-	event  confirm.Event
+	payment bool
+	at      int64 // the record's timestamp, in milliseconds
+	value   string
 }
 
 type output struct {
@@ -122,7 +128,7 @@ func (s *Shard) key(key []byte) *history {
 func (s *Shard) Input(r *kgo.Record, inFlight bool) {
 	origin := Origin{r.Topic, r.Partition, r.Offset}
 	letter := s.letters[origin]
-	event, reason := s.decode(r)
+	reason := s.fault(r)
 	if inFlight {
 		if reason == "" {
 			s.key(r.Key).inFlight = true
@@ -153,40 +159,54 @@ func (s *Shard) Input(r *kgo.Record, inFlight bool) {
 		return
 	}
 	h := s.key(r.Key)
-	if r.Topic == s.topics.Orders {
-		h.orders = append(h.orders, input{origin, event})
-	} else {
-		h.payments = append(h.payments, input{origin, event})
-	}
+	h.inputs = append(h.inputs, input{
+		r.Topic != s.topics.Orders, r.Timestamp.UnixMilli(), string(r.Value),
+	})
 }
 
-// decode reads an input as the worker should have read it. The reason is empty
-// for a good record.
-func (s *Shard) decode(r *kgo.Record) (event confirm.Event, reason string) {
+// unpack decodes the inputs of a key.
+func (h *history) unpack() error {
+	for _, in := range h.inputs {
+		at := time.UnixMilli(in.at)
+		if in.payment {
+			m, err := schemas.Payments.Unmarshal([]byte(in.value))
+			if err != nil {
+				return err
+			}
+			h.payments = append(h.payments, confirm.OfPayment(m, at))
+			continue
+		}
+		m, err := schemas.Orders.Unmarshal([]byte(in.value))
+		if err != nil {
+			return err
+		}
+		h.orders = append(h.orders, confirm.OfOrder(m, at))
+	}
+	return nil
+}
+
+// fault says why a worker should have refused an input; it is empty for a good
+// one.
+func (s *Shard) fault(r *kgo.Record) string {
+	var m any
+	var err error
 	switch {
 	case r.Key == nil:
-		return nil, "it has no key"
+		return "it has no key"
 	case r.Value == nil:
-		return nil, "it has no value"
+		return "it has no value"
 	case r.Topic == s.topics.Orders:
-		m, err := schemas.Orders.Unmarshal(r.Value)
-		if err == nil {
-			err = schemas.CheckKey(string(r.Key), m)
-		}
-		if err != nil {
-			return nil, err.Error()
-		}
-		return confirm.OfOrder(m, r.Timestamp), ""
+		m, err = schemas.Orders.Unmarshal(r.Value)
 	default:
-		m, err := schemas.Payments.Unmarshal(r.Value)
-		if err == nil {
-			err = schemas.CheckKey(string(r.Key), m)
-		}
-		if err != nil {
-			return nil, err.Error()
-		}
-		return confirm.OfPayment(m, r.Timestamp), ""
+		m, err = schemas.Payments.Unmarshal(r.Value)
 	}
+	if err == nil {
+		err = schemas.CheckKey(string(r.Key), m)
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return ""
 }
 
 // Confirmation takes in a record of the confirmations.
@@ -213,7 +233,7 @@ func (s *Shard) Close() *Report {
 		h := s.keys[key]
 		if h.inFlight {
 			s.report.InFlight++
-			s.report.Records -= int64(len(h.orders) + len(h.payments))
+			s.report.Records -= int64(len(h.inputs))
 		} else {
 			s.judge(key, h)
 		}
@@ -231,6 +251,11 @@ func (s *Shard) Whole() *Report {
 
 // judge holds one key against the rules and against plain arithmetic.
 func (s *Shard) judge(key string, h *history) {
+	if err := h.unpack(); err != nil {
+		s.differ(kindRow, key, "what came in cannot be read any more: %v", err)
+		s.lost(h)
+		return
+	}
 	row, ok := s.row(key, h)
 	if !ok {
 		return
@@ -241,7 +266,7 @@ func (s *Shard) judge(key string, h *history) {
 
 // row decodes the row of the table.
 func (s *Shard) row(key string, h *history) (*confirm.Row, bool) {
-	if len(h.orders)+len(h.payments) == 0 {
+	if len(h.inputs) == 0 {
 		s.differ(kindRow, key, "nothing came in for it, and it has a row: %t, %d confirmations, "+
 			"%d exceptions", h.row != nil, len(h.confirmations), len(h.exceptions))
 		return nil, false
@@ -262,7 +287,7 @@ func (s *Shard) row(key string, h *history) (*confirm.Row, bool) {
 
 // lost counts the records of a key without a readable row.
 func (s *Shard) lost(h *history) {
-	s.report.Dispositions["lost"] += int64(len(h.orders) + len(h.payments))
+	s.report.Dispositions["lost"] += int64(len(h.inputs))
 }
 
 func (s *Shard) differ(kind, key, format string, args ...any) {
