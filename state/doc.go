@@ -14,9 +14,14 @@
 // of it. Commits are therefore not synced: rows and offset are in one batch,
 // so whatever a crash or a power cut leaves behind is a prefix of the
 // committed transactions, with the offset that belongs to it, and the rest is
-// read again from the changelog. A database that cannot show this (a bad
-// checksum, a missing file) is set aside and begun anew; see [Open]. Nothing
-// is ever set aside silently, and nothing that was set aside is deleted.
+// read again from the changelog. This holds for a process that is killed as
+// well: it loses what Pebble had not handed to the system yet, which is the
+// last commits, of a size of some 32 KiB.
+//
+// A database that cannot show that it is such a prefix (a bad checksum, a
+// missing file, missing commits) is set aside and begun anew; see [Open].
+// Nothing is ever set aside silently, and nothing that was set aside is
+// deleted.
 //
 // # Key spaces
 //

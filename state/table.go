@@ -163,8 +163,8 @@ func (t *Table) Has(key string) (bool, error) {
 	return value != nil, err
 }
 
-// Set writes a row to the overlay. The table keeps value, which must not be
-// changed any more; it must not be nil.
+// Set writes a row to the overlay. The table keeps key and value; the value
+// must not be changed any more, and it must not be nil.
 func (t *Table) Set(key string, value []byte) error {
 	if value == nil {
 		return t.failed("set", errors.New("the value is nil"))
