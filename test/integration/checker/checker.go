@@ -174,8 +174,8 @@ func (c *counter) said(r *kgo.Record, meta *tallyv1.Meta) {
 	id := meta.GetId()
 	if id == "" {
 		c.wrong("%s: an event without id", at(r))
-	} else if c.ids[id]++; c.ids[id] == 2 {
-		c.wrong("%s: event %s of key %q was written before", at(r), id, r.Key)
+	} else {
+		c.ids[id]++
 	}
 }
 
@@ -251,6 +251,11 @@ func (c *counter) judge() {
 		}
 		if o.placed != nil && o.mismatches != foreign {
 			c.wrong("order %s has %d mismatches, want %d", id, o.mismatches, foreign)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(c.ids)) {
+		if c.ids[id] > 1 {
+			c.wrong("event %s was written %d times", id, c.ids[id])
 		}
 	}
 }
