@@ -90,7 +90,7 @@ func (f *follower) run() {
 				return
 			}
 		}
-		err := fetchError(fetches, func(string, int32, error) {})
+		err := fetchError(fetches)
 		if err != nil && f.ctx.Err() == nil {
 			f.errs <- &sarama.ConsumerError{Topic: f.topic, Partition: f.partition, Err: err}
 			return

@@ -183,20 +183,13 @@ func (ep *epoch) check(f kgo.Fetches) error {
 	if fenced != nil {
 		return fenced
 	}
-	if err := fetchError(f, ep.note); err != nil {
+	if err := fetchError(f); err != nil {
 		return err
 	}
 	if s != nil && s.failed.Load() {
 		return s.err
 	}
 	return nil
-}
-
-func (ep *epoch) note(topic string, partition int32, err error) {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return
-	}
-	ep.e.log.Warn("fetch", "topic", topic, "partition", partition, "error", err)
 }
 
 // follow brings the session up to the latest assignment. It reports whether

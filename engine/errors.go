@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -71,9 +72,11 @@ func classify(err error, overdue bool) error {
 	return again(err)
 }
 
-// fetchError is the first error in f that the client can't get over by itself,
-// classified, or nil.
-func fetchError(f kgo.Fetches, note func(topic string, partition int32, err error)) error {
+// fetchError is the first error in f, classified, or nil. The client hands out
+// errors that it doesn't get over by itself: behind one that is not known here
+// it may have dropped the partition, silently from then on, so that only a new
+// client reads it again.
+func fetchError(f kgo.Fetches) error {
 	var found error
 	f.EachError(func(topic string, partition int32, err error) {
 		var group *kgo.ErrGroupSession
@@ -93,8 +96,9 @@ func fetchError(f kgo.Fetches, note func(topic string, partition int32, err erro
 			classified = fmt.Errorf("%w: %w", ErrGroup, err)
 		case errors.As(err, &group):
 			classified = again(err)
+		case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		default:
-			note(topic, partition, err)
+			classified = again(fmt.Errorf("fetch %s/%d: %w", topic, partition, err))
 		}
 		if found == nil {
 			found = classified

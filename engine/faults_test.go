@@ -11,6 +11,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -132,6 +133,23 @@ func refuseOffsets(req *kmsg.TxnOffsetCommitRequest, why *kerr.Error) kmsg.Respo
 		resp.Topics = append(resp.Topics, rt)
 	}
 	return resp
+}
+
+// TestOffsetRefusedForOnePartition answers the question for the offset of one
+// partition with an error, after which the client would leave it out for ever.
+func TestOffsetRefusedForOnePartition(t *testing.T) {
+	w := newWorld(t)
+	w.sendMany(0, 40)
+	h := w.cluster.Fault(kfake.Fault{
+		Keys: []kmsg.Key{kmsg.OffsetFetch}, Group: testGroup, Topic: leftTopic, Partitions: []int32{2},
+		Err: kerr.NotCoordinator,
+	})
+	wk := w.start(vfs.NewMem(), nil)
+	w.joined(40)
+	wk.end()
+	if h.Hits() != 1 {
+		t.Errorf("%d answers were refused, want 1", h.Hits())
+	}
 }
 
 func TestBrokersWithoutSafeTransactionsAreRefused(t *testing.T) {
