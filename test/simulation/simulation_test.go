@@ -1,0 +1,171 @@
+package simulation
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+const (
+	seeds      = 50
+	shortSeeds = 5
+	// ceiling is how much real time a seed may take. Virtual time stands still
+	// for ever if a goroutine waits for a mutex whose holder waits for a timer.
+	ceiling = 3 * time.Minute
+)
+
+// The environment by which the test talks to the processes that it starts, and
+// by which make talks to the test.
+const (
+	envSeed    = "SIM_SEED"    // the first seed
+	envRuns    = "SIM_RUNS"    // how many
+	envOne     = "SIM_ONE"     // in a process of its own: the seed to run
+	envVariant = "SIM_VARIANT" // in a process of its own: what is broken
+)
+
+// TestSimulation runs the seeds, each in a process of its own: a bubble is
+// nearly serial, so that this is how to use more than one processor, and a
+// process can be stopped.
+func TestSimulation(t *testing.T) {
+	if one := os.Getenv(envOne); one != "" {
+		runHere(t, one)
+		return
+	}
+	first, runs := int64(1), seeds
+	if testing.Short() {
+		runs = shortSeeds
+	}
+	if s := os.Getenv(envSeed); s != "" {
+		first, runs = number(t, envSeed, s), 1
+	}
+	if s := os.Getenv(envRuns); s != "" {
+		runs = int(number(t, envRuns, s))
+	}
+	failed := runAll(t, first, runs, asBuilt)
+	if unguarded {
+		if len(failed) == 0 {
+			t.Errorf("none of %d seeds noticed that the guard is off", runs)
+		}
+		return
+	}
+	for _, f := range failed {
+		t.Errorf("seed %d failed; again: make sim SEED=%d\n%s", f.seed, f.seed, f.output)
+	}
+}
+
+// TestRowsBeforeKafkaAreNoticed breaks the protocol: rows go to disk before
+// their transaction is committed.
+func TestRowsBeforeKafkaAreNoticed(t *testing.T) {
+	const runs = 2
+	if failed := runAll(t, 1, runs, rowsFirst); len(failed) < runs {
+		t.Errorf("%d of %d seeds noticed", len(failed), runs)
+	}
+}
+
+func number(t *testing.T, name, value string) int64 {
+	t.Helper()
+	n, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || n < 0 {
+		t.Fatalf("%s=%s is not a number of seeds", name, value)
+	}
+	return n
+}
+
+// runHere runs one seed in this process.
+func runHere(t *testing.T, one string) {
+	seed := number(t, envOne, one)
+	var s *simulation
+	began := time.Now()
+	synctest.Test(t, func(t *testing.T) {
+		s = simulate(t, seed, variant(os.Getenv(envVariant)))
+	})
+	fmt.Printf("%s%s, %v\n", mark, s.summary(), time.Since(began).Round(time.Millisecond))
+	if len(s.complaints) > 0 {
+		t.Error(s.dump())
+	}
+}
+
+// mark begins the line that sums a run up.
+const mark = "simulated: "
+
+// A failure is a seed that failed, and what it said.
+type failure struct {
+	seed   int64
+	output string
+}
+
+// runAll runs seeds in processes, as many at a time as there are processors.
+func runAll(t *testing.T, first int64, runs int, v variant) []failure {
+	t.Helper()
+	type result struct {
+		seed   int64
+		output string
+		err    error
+	}
+	results := make(chan result)
+	slots := make(chan struct{}, runtime.NumCPU())
+	go func() {
+		for seed := first; seed < first+int64(runs); seed++ {
+			slots <- struct{}{}
+			go func() {
+				output, err := runProcess(t.Context(), seed, v)
+				<-slots
+				results <- result{seed, output, err}
+			}()
+		}
+	}()
+	var failed []failure
+	for range runs {
+		r := <-results
+		line := r.output
+		if _, after, ok := strings.Cut(line, mark); ok {
+			line, _, _ = strings.Cut(after, "\n")
+		} else {
+			line = "no summary"
+		}
+		t.Logf("seed %d: %s", r.seed, line)
+		if r.err != nil {
+			failed = append(failed, failure{r.seed, fmt.Sprintf("%v\n%s", r.err, r.output)})
+		}
+	}
+	return failed
+}
+
+// runProcess runs one seed in a process of its own. One that takes too long is
+// asked for its stacks.
+func runProcess(ctx context.Context, seed int64, v variant) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, ceiling)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestSimulation$", "-test.count=1",
+		"-test.timeout=0")
+	cmd.Env = append(os.Environ(), fmt.Sprint(envOne, "=", seed), envVariant+"="+string(v),
+		"GOMAXPROCS=1", "GOTRACEBACK=all")
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGQUIT) }
+	cmd.WaitDelay = 10 * time.Second
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		err = errors.Join(fmt.Errorf("did not end within %v", ceiling), err)
+	}
+	return cut(output.String()), err
+}
+
+// cut shortens an output that nobody would read to its end.
+func cut(s string) string {
+	const most = 64 << 10
+	if len(s) <= most {
+		return s
+	}
+	return s[:most/2] + "\n... cut ...\n" + s[len(s)-most/2:]
+}
