@@ -194,6 +194,9 @@ func (s *suite) worker(f format, name string) run {
 	app := s.prefix + name
 	r := s.run(worker(s.brokers, s.binary, state, profile, names...), app+"-confirm", f)
 	r.system, r.exact = "tally", "yes"
+	if r.said != "" {
+		s.t.Logf("%s said:\n%s", name, r.said)
+	}
 	to, err := s.admin.ListEndOffsets(ctx, confirmations)
 	must(s.t, errors.Join(err, to.Error()))
 	if err := verify(ctx, s.brokers, confirmations, from, to, s.work); err != nil {

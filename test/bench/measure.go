@@ -21,9 +21,10 @@ type run struct {
 
 	cpu    time.Duration // user and system time of the process
 	wall   time.Duration // from its start until all inputs were committed
-	steady float64       // inputs per second between a tenth and nine tenths
+	steady float64       // inputs per second between a tenth and nine tenths, or 0
 	peak   int64         // resident memory in bytes
 	inputs int
+	said   string // its warnings
 }
 
 // perMillion is what the CPU would have worked for a million inputs.
@@ -58,7 +59,7 @@ func measured(cmd *exec.Cmd, watch func(ended <-chan struct{}) ([]sample, error)
 	if err = errors.Join(err, exit); err != nil {
 		return run{}, fmt.Errorf("bench: %s: %w\n%s", cmd.Path, err, said.String())
 	}
-	r := run{wall: wall, steady: slope(samples)}
+	r := run{wall: wall, steady: slope(samples), said: said.String()}
 	r.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		r.peak = usage.Maxrss << 10 // Linux counts in KiB

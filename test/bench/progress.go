@@ -67,7 +67,7 @@ func slope(samples []sample) float64 {
 			last = s
 		}
 	}
-	if took := last.at.Sub(first.at).Seconds(); took > 0 {
+	if took := last.at.Sub(first.at).Seconds(); took > 0 && last.done > first.done {
 		return float64(last.done-first.done) / took
 	}
 	return 0
