@@ -62,6 +62,8 @@ func made(t *testing.T, o generate.Options) generate.Counts {
 }
 
 func TestDemo(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
 	out, _ := tally(t, ExitOK, "demo", "-o", "json", "--orders", "2000", "--seed", "5")
 	r := report(t, out)
 	counts := made(t, generate.Options{Orders: 2000, Seed: 5, Mix: generate.DefaultMix()})
@@ -75,6 +77,9 @@ func TestDemo(t *testing.T) {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not in\n%s", want, out)
 		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("it left %v behind, %v", left, err)
 	}
 }
 
