@@ -286,6 +286,30 @@ func TestTampered(t *testing.T) {
 	}
 }
 
+// TestInFlight leaves the keys out that a worker is at, whatever was said of them
+// already.
+func TestInFlight(t *testing.T) {
+	w := everyday(t)
+	s := audit.NewShard(topics, audit.DeadLetters{}, false)
+	for _, r := range slices.Concat(w.orders, w.payments[:8]) {
+		s.Input(r, string(r.Key) == "plain" && r.Topic == "payments")
+	}
+	for _, r := range w.confirmations[:1] { // of the key in flight
+		s.Confirmation(r)
+	}
+	for _, r := range w.table {
+		s.Row(r)
+	}
+	r := s.Whole()
+	var keys []string
+	for _, d := range r.Differences {
+		keys = append(keys, d.Key)
+	}
+	if r.InFlight != 1 || slices.Contains(keys, "plain") || !slices.Contains(keys, "early") {
+		t.Errorf("in flight %d, differences about %q", r.InFlight, keys)
+	}
+}
+
 // TestRepeats holds that what at-least-once delivery says twice is no
 // difference, and that something else said is.
 func TestRepeats(t *testing.T) {

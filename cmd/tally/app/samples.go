@@ -101,9 +101,10 @@ func exceptional(r *kgo.Record) (kind, line string, err error) {
 		return "excess", fmt.Sprintf("PaymentExcess   %s: %s %s of %s were too much", x.GetOrderId(),
 			x.GetExcess().GetCurrency(), thousands(x.GetExcess().GetMinor()), x.GetPaymentId()), nil
 	}
-	text, err := schemas.Exceptions.JSON(m)
-	name := fmt.Sprintf("%T", m.GetEvent())
-	return name, string(text), err
+	envelope := m.ProtoReflect()
+	event := envelope.WhichOneof(envelope.Descriptor().Oneofs().ByName("event"))
+	name := string(event.Message().Name())
+	return name, fmt.Sprintf("%-15s %s", name, r.Key), nil
 }
 
 // refused tells of a dead letter.
