@@ -19,7 +19,7 @@ const (
 	DefaultCacheBytes    = 256 << 20
 	DefaultRowCacheBytes = 64 << 20
 	DefaultFilterBytes   = 64 << 20
-	DefaultMemTableBytes = 8 << 20
+	DefaultMemTableBytes = 16 << 20
 )
 
 // Options says where a database is and how much memory it may take.
@@ -104,6 +104,10 @@ func (o Options) pebble() *pebble.Options {
 		l.Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
 	}
 	p.TargetFileSizes[0] = 16 << 20
+	// Compact late: most reads end in the cache or in the filter above, and
+	// each compaction that is not made saves more than the others lose.
+	p.L0CompactionThreshold = 8
+	p.L0StopWritesThreshold = 24
 	if o.Tune != nil {
 		o.Tune(p)
 	}
