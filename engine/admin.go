@@ -222,18 +222,18 @@ func (a *admin) ends(ctx context.Context, at place) (ends, error) {
 	return e, nil
 }
 
-// committed tells for which partitions the group has an offset on any of topics.
+// committed tells for which partitions of topics the group has an offset.
 func (a *admin) committed(
 	ctx context.Context, group string, topics []string,
-) (map[int32]bool, error) {
+) (map[place]bool, error) {
 	offsets, err := a.kadm.FetchOffsets(ctx, group)
 	if err != nil {
 		return nil, fmt.Errorf("engine: ask for the offsets of %s: %w", group, err)
 	}
-	has := map[int32]bool{}
+	has := map[place]bool{}
 	offsets.Each(func(o kadm.OffsetResponse) {
 		if slices.Contains(topics, o.Topic) && o.At >= 0 {
-			has[o.Partition] = true
+			has[place{o.Topic, o.Partition}] = true
 		}
 	})
 	return has, nil

@@ -87,6 +87,7 @@ func (ep *epoch) connect(ctx context.Context, topics []string) error {
 		kgo.OnPartitionsRevoked(ep.onRevoked),
 		kgo.OnPartitionsLost(ep.onRevoked),
 		kgo.OnPartitionsCallbackBlocked(ep.onBlocked),
+		kgo.AdjustFetchOffsetsFn(ep.trustOffsets),
 		kgo.WithHooks(groupErrors{ep}),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
@@ -395,7 +396,8 @@ func (e *Engine) offsetsKept(ctx context.Context, assigned map[string][]int32) e
 		if err != nil {
 			return fmt.Errorf("%w: %s/%d: %w", ErrRow, e.tableTopic(), p, err)
 		}
-		if rows && !has[p] {
+		read := slices.ContainsFunc(topics, func(t string) bool { return has[place{t, p}] })
+		if rows && !read {
 			return fmt.Errorf("%w: group %s, partition %d (hint: restore the offsets, or delete the "+
 				"topic %s to begin anew)", ErrOffsetsLost, e.cfg.Group, p, e.tableTopic())
 		}
