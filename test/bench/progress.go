@@ -23,7 +23,7 @@ func progress(ctx context.Context, admin *kadm.Client, group string, inputs int,
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for polls := 50; ; {
-		at, err := admin.FetchOffsets(kadm.RequireStable(ctx), group)
+		at, err := admin.FetchOffsets(ctx, group)
 		if err == nil {
 			done := 0
 			for _, topic := range topics {
