@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -16,11 +17,15 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// A place is where a table partition lives: one range each.
+// A place is where a table partition lives: one range each. Two groups may keep
+// the same table, each at its own pace.
 type place struct {
+	group     string
 	topic     string
 	partition int32
 }
+
+func (id Identity) place() place { return place{id.Group, id.Topic, id.Partition} }
 
 // A DB is a database of table partitions. It is safe for concurrent use.
 type DB struct {
@@ -195,7 +200,7 @@ func (db *DB) loadCatalogue(readOnly bool) error {
 				return errors.Join(fmt.Errorf("%w: identity %x: %w", errTorn, key, err), it.Close())
 			}
 			n := binary.BigEndian.Uint32(key[5:])
-			db.held[place{id.Topic, id.Partition}] = held{n, id}
+			db.held[id.place()] = held{n, id}
 			db.next = max(db.next, n+1)
 		default:
 			return errors.Join(fmt.Errorf("%w: unknown entry %x", errTorn, key), it.Close())
@@ -231,13 +236,8 @@ func (db *DB) Tables() ([]Identity, error) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	places := slices.SortedFunc(maps.Keys(db.held), func(a, b place) int {
-		if a.topic != b.topic {
-			if a.topic < b.topic {
-				return -1
-			}
-			return 1
-		}
-		return int(a.partition) - int(b.partition)
+		return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition),
+			cmp.Compare(a.group, b.group))
 	})
 	ids := make([]Identity, len(places))
 	for i, p := range places {
@@ -250,10 +250,10 @@ func (db *DB) Tables() ([]Identity, error) {
 // database does not hold it. As long as the DB is open, the same identity
 // gives the same Table.
 //
-// If the database holds another identity for the same topic and partition
-// (the topic was deleted and created again, the rows have another format, the
-// cluster or the group is another one), what it holds is set aside, and the
-// table is empty.
+// If the database holds another identity for the same group, topic and
+// partition (the topic was deleted and created again, the rows have another
+// format, the cluster is another one), what it holds is set aside, and the table
+// is empty.
 func (db *DB) Table(id Identity) (*Table, error) {
 	if err := id.validate(); err != nil {
 		return nil, fmt.Errorf("state: table %s: %w", id, err)
@@ -264,7 +264,7 @@ func (db *DB) Table(id Identity) (*Table, error) {
 	defer db.gate.leave()
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	p := place{id.Topic, id.Partition}
+	p := id.place()
 	h, ok := db.held[p]
 	if old := db.tables[p]; old != nil {
 		if old.id == id {

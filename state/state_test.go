@@ -108,3 +108,25 @@ func TestCommitSurvivesReopening(t *testing.T) {
 		t.Errorf("got %v, %v, want nil", v, err)
 	}
 }
+
+// TestGroupsKeepTheirOwn: two groups of one process may follow the same topic,
+// each at its own pace.
+func TestGroupsKeepTheirOwn(t *testing.T) {
+	db := mustOpen(t, options(vfs.NewMem()))
+	other := identity(0)
+	other.Group = "other"
+	mine, theirs := mustTable(t, db, identity(0)), mustTable(t, db, other)
+	set(t, mine, "a", "1")
+	set(t, theirs, "a", "2", "b", "2")
+	commit(t, db, mine, 5)
+	commit(t, db, theirs, 9)
+	if got := committed(t, mine); !maps.Equal(got, map[string]string{"a": "1"}) {
+		t.Errorf("rows are %v", got)
+	}
+	if got := committed(t, theirs); !maps.Equal(got, map[string]string{"a": "2", "b": "2"}) {
+		t.Errorf("rows of the other group are %v", got)
+	}
+	if mine.Offset() != 5 || theirs.Offset() != 9 {
+		t.Errorf("offsets are %d and %d, want 5 and 9", mine.Offset(), theirs.Offset())
+	}
+}
