@@ -21,8 +21,11 @@ const (
 	classLarge     = "too-large" // its output is larger than the broker takes
 )
 
+// What a dead letter keeps is bounded, so that the dead letters' topic takes it
+// with the limit that Kafka gives a topic, 1 MiB.
 const (
-	deadValueBytes  = 64 << 10 // of the value that a dead letter keeps
+	deadKeyBytes    = 16 << 10 // of the key that a dead letter keeps
+	deadValueBytes  = 64 << 10 // of the value
 	deadReasonBytes = 1 << 10
 	deadHeaders     = 100     // of the original headers that a dead letter keeps
 	deadHeaderBytes = 8 << 10 // of each of them
@@ -76,8 +79,9 @@ func (ep *epoch) bury(r *kgo.Record, v verdict) {
 	ep.produce(deadLetter(ep.e.cfg.DeadLetters, ep.e.cfg.Group, r, v), ep.wrote)
 }
 
-// deadLetter is r as the dead letters keep it: key and value as they were, what
-// is known of it in headers. Its own headers follow with a prefix.
+// deadLetter is r as the dead letters keep it: key and value as they were, but
+// for their length, and what is known of it in headers. Its own headers follow
+// with a prefix.
 func deadLetter(topic, group string, r *kgo.Record, v verdict) *kgo.Record {
 	sum := sha256.Sum256(r.Value)
 	value := r.Value
@@ -95,6 +99,10 @@ func deadLetter(topic, group string, r *kgo.Record, v verdict) *kgo.Record {
 	add("group", group)
 	add("class", v.class)
 	add("reason", cut(v.reason, deadReasonBytes))
+	if len(r.Key) > deadKeyBytes {
+		d.Key = r.Key[:deadKeyBytes]
+		add("key-bytes", strconv.Itoa(len(r.Key)))
+	}
 	add("value-bytes", strconv.Itoa(len(r.Value)))
 	add("value-sha256", hex.EncodeToString(sum[:]))
 	for i, h := range r.Headers {

@@ -101,6 +101,43 @@ func TestBadRecordsGoToTheDeadLetters(t *testing.T) {
 	}
 }
 
+// TestLargestDeadLetterFits buries a record of which everything is large, from a
+// topic that takes more than the dead letters do. Were its key kept whole, the
+// broker would refuse it, and the worker would never get past it.
+func TestLargestDeadLetterFits(t *testing.T) {
+	w := newWorld(t)
+	wk := w.start(vfs.NewMem(), nil)
+	limit := fmt.Sprint(4 << 20)
+	raised := []kadm.AlterConfig{{Name: "max.message.bytes", Value: &limit}}
+	if _, err := w.admin.AlterTopicConfigs(t.Context(), raised, leftTopic); err != nil {
+		t.Fatal(err)
+	}
+	r := &kgo.Record{
+		Topic: leftTopic, Key: bytes.Repeat([]byte("k"), 5<<18),
+		Value: append([]byte("bad"), bytes.Repeat([]byte("v"), 100<<10)...),
+	}
+	for i := range 110 {
+		r.Headers = append(r.Headers, kgo.RecordHeader{
+			Key: fmt.Sprint(i), Value: bytes.Repeat([]byte("h"), 11<<10),
+		})
+	}
+	large := w.newClient(kgo.ProducerBatchMaxBytes(4 << 20))
+	if err := large.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("dead letter", func() bool { return len(w.committed(testDead)) > 0 })
+	w.sendMany(0, 10)
+	w.joined(10)
+	d := w.committed(testDead)
+	if len(d) != 1 || len(d[0].Key) != 16<<10 || header(d[0], "tally.key-bytes") != "1310720" {
+		t.Errorf("%d dead letters, the first with a key of %d bytes", len(d), len(d[0].Key))
+	}
+	wk.end()
+	if n := wk.e.Stats().Restarts; n != 0 {
+		t.Errorf("%d restarts, want none", n)
+	}
+}
+
 func TestAllowedTombstonesReachTheCallback(t *testing.T) {
 	w := newWorld(t)
 	wk := w.start(vfs.NewMem(), func(ctx goka.Context, msg any) {
