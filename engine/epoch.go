@@ -397,7 +397,11 @@ func (e *Engine) offsetsKept(ctx context.Context, assigned map[string][]int32) e
 			return fmt.Errorf("%w: %s/%d: %w", ErrRow, e.tableTopic(), p, err)
 		}
 		read := slices.ContainsFunc(topics, func(t string) bool { return has[place{t, p}] })
-		if rows && !read {
+		switch {
+		case !rows || read:
+		case e.cfg.Guarantee == AtLeastOnce: // as a crash before the first commit leaves it
+			e.log.Warn("table has rows and the group no offsets: reading from the start", "partition", p)
+		default:
 			return fmt.Errorf("%w: group %s, partition %d (hint: restore the offsets, or delete the "+
 				"topic %s to begin anew)", ErrOffsetsLost, e.cfg.Group, p, e.tableTopic())
 		}

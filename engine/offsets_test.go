@@ -5,10 +5,16 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"tallystick/engine"
 )
 
-const keyOffsetFetch = 9
+const (
+	keyOffsetCommit = 8
+	keyOffsetFetch  = 9
+)
 
 // TestOffsetsThatAreGoneForAMoment begins with a coordinator that, once, knows
 // of no offsets. Reading from the start would count everything twice.
@@ -53,6 +59,43 @@ func noOffsets(req *kmsg.OffsetFetchRequest) kmsg.Response {
 			rg.Topics = append(rg.Topics, rt)
 		}
 		resp.Groups = append(resp.Groups, rg)
+	}
+	return resp
+}
+
+// TestAtLeastOnceGetsOverItsFirstCommit loses the first offset commit of a
+// group. Its rows are in the changelog then, which must not stop the worker.
+func TestAtLeastOnceGetsOverItsFirstCommit(t *testing.T) {
+	w := newWorld(t)
+	var asked atomic.Int64
+	w.cluster.ControlKey(keyOffsetCommit, func(r kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		if asked.Add(1) > 1 {
+			return nil, nil, false
+		}
+		return refuseCommit(r.(*kmsg.OffsetCommitRequest), kerr.UnknownServerError), nil, true
+	})
+	wk := w.start(vfs.NewMem(), nil, func(c *engine.Config) { c.Guarantee = engine.AtLeastOnce })
+	w.sendMany(0, 20)
+	w.eventually("all read", func() bool { return wk.e.Stats().Records >= 40 })
+	if n := wk.e.Stats().Restarts; n != 1 {
+		t.Errorf("%d new clients, want 1", n)
+	}
+	wk.end()
+}
+
+// refuseCommit answers every partition with why.
+func refuseCommit(req *kmsg.OffsetCommitRequest, why *kerr.Error) kmsg.Response {
+	resp := req.ResponseKind().(*kmsg.OffsetCommitResponse)
+	for _, topic := range req.Topics {
+		rt := kmsg.NewOffsetCommitResponseTopic()
+		rt.Topic, rt.TopicID = topic.Topic, topic.TopicID
+		for _, p := range topic.Partitions {
+			rp := kmsg.NewOffsetCommitResponseTopicPartition()
+			rp.Partition, rp.ErrorCode = p.Partition, why.Code
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		resp.Topics = append(resp.Topics, rt)
 	}
 	return resp
 }
