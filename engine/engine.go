@@ -158,8 +158,13 @@ func (e *Engine) prepare(ctx context.Context, g *goka.GroupGraph) error {
 	if e.cluster, err = e.admin.cluster(ctx); err != nil {
 		return err
 	}
-	e.counts, err = e.admin.checkTopics(ctx, g, e.cfg.DeadLetters)
-	return err
+	if e.counts, err = e.admin.checkTopics(ctx, g, e.cfg.DeadLetters); err != nil {
+		return err
+	}
+	if loop := g.LoopStream(); loop != nil { // Goka makes it with as many
+		e.counts[loop.Topic()] = e.counts[g.InputStreams()[0].Topic()]
+	}
+	return nil
 }
 
 // stop records why the engine stops; the first reason stands.

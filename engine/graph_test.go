@@ -1,0 +1,70 @@
+package engine_test
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/lovoo/goka"
+	"github.com/lovoo/goka/codec"
+
+	"tallystick/engine"
+)
+
+// run runs a processor whose graph define makes. It returns how to stop it.
+func (w *world) run(define func(*engine.Engine) *goka.GroupGraph, settings ...setting) func() error {
+	w.t.Helper()
+	db := w.open(vfs.NewMem())
+	cfg := engine.Config{
+		Brokers: w.cluster.ListenAddrs(), Group: testGroup, Instance: "one", State: db,
+		Interval: 20 * time.Millisecond, SessionTimeout: 6 * time.Second,
+		Logger: slog.New(slog.DiscardHandler),
+	}
+	for _, s := range settings {
+		s(&cfg)
+	}
+	e, err := engine.New(cfg)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(w.t.Context())
+	ended := make(chan error, 1)
+	g := define(e)
+	go func() { ended <- e.Run(ctx, g) }()
+	return func() error {
+		w.t.Helper()
+		cancel()
+		err := <-ended
+		if err := db.Close(); err != nil {
+			w.t.Error(err)
+		}
+		return err
+	}
+}
+
+// TestLoopback sends records to the processor itself under other keys.
+func TestLoopback(t *testing.T) {
+	w := newWorld(t)
+	stop := w.run(func(e *engine.Engine) *goka.GroupGraph {
+		return goka.DefineGroup(testGroup,
+			goka.Input(leftTopic, new(codec.String), e.Wrap(func(ctx goka.Context, msg any) {
+				ctx.Loopback("again-"+ctx.Key(), msg)
+			})),
+			goka.Loop(new(codec.String), e.Wrap(func(ctx goka.Context, msg any) {
+				ctx.SetValue(msg)
+				ctx.Emit(joinedTopic, ctx.Key(), msg)
+			})),
+			goka.Output(joinedTopic, new(codec.String)),
+			goka.Persist(new(codec.String)))
+	})
+	w.send(leftTopic, "a=1", "b=2", "c=3")
+	w.eventually("looped", func() bool { return len(w.committed(joinedTopic)) == 3 })
+	if err := stop(); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+	if rows := w.rows(); rows["again-b"] != "2" {
+		t.Errorf("rows are %v", rows)
+	}
+}
