@@ -299,3 +299,32 @@ func TestFailStopsTheWorker(t *testing.T) {
 		t.Errorf("rows of the failed transaction were committed: %v", rows)
 	}
 }
+
+// TestIdleTableIsNotRebuilt comes back to a table that was not written to for
+// longer than tombstones are kept. Nothing is behind it, so it is not too old.
+func TestIdleTableIsNotRebuilt(t *testing.T) {
+	w := newWorld(t)
+	compact, ms := "compact", "1"
+	_, err := w.admin.CreateTopics(t.Context(), testParts, 1,
+		map[string]*string{"cleanup.policy": &compact, "delete.retention.ms": &ms}, testTable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fs := vfs.NewMem()
+	rebuilt := func(instance string, fs vfs.FS, from int) int64 {
+		wk := w.start(fs, nil, func(c *engine.Config) { c.Instance = instance }, leaving)
+		w.sendMany(from, from+50)
+		w.joined(from + 50)
+		wk.end()
+		return wk.e.Stats().Rebuilt
+	}
+	for from := 0; from < 150; from += 50 {
+		if n := rebuilt("one", fs, from); n != 0 {
+			t.Errorf("%d tables were rebuilt that nobody else wrote to", n)
+		}
+	}
+	rebuilt("two", vfs.NewMem(), 150)
+	if n := rebuilt("one", fs, 200); n != testParts {
+		t.Errorf("%d tables were rebuilt, want those that fell behind: %d", n, testParts)
+	}
+}

@@ -109,6 +109,8 @@ func (e *Engine) distrust(ctx context.Context, t *state.Table, at place, log end
 	switch {
 	case next == 0 || next == log.high:
 		return nil // nothing there yet, or nothing behind it
+	case next == log.high-1 && next >= log.start:
+		return nil // the marker of our last transaction; the log's end is not compacted
 	case next > log.high:
 		why = fmt.Sprintf("table is at offset %d, the changelog ends at %d", next-1, log.high-1)
 	case next < log.start:
