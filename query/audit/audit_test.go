@@ -31,7 +31,10 @@ type world struct {
 	rows                      map[string]*confirm.Row
 }
 
-func newWorld(t testing.TB) *world { return &world{t: t, rows: map[string]*confirm.Row{}} }
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	return &world{t: t, rows: map[string]*confirm.Row{}}
+}
 
 func (w *world) must(err error) {
 	w.t.Helper()
@@ -155,6 +158,7 @@ func (w *world) audit(repeats bool) *audit.Report {
 
 // everyday is a world in which most things happen once.
 func everyday(t testing.TB) *world {
+	t.Helper()
 	w := newWorld(t)
 	w.place("plain", 100)
 	w.pay("plain", "p1", 100, "EUR")

@@ -78,7 +78,7 @@ func (m *Main) demo(ctx context.Context, s *settings, d *showing) error {
 	if err != nil {
 		return hinted("check TMPDIR", "demo: %w", err)
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // it is temporary
+	defer os.RemoveAll(dir)
 	broker, err := kfake.NewCluster(kfake.NumBrokers(1))
 	if err != nil {
 		return fmt.Errorf("demo: broker: %w", err)
@@ -142,8 +142,8 @@ func (st *stage) play(
 	if err != nil {
 		return nil, err
 	}
-	defer w.close() //nolint:errcheck // its tables are temporary
-	server, err := st.m.listen(w, "demo", "127.0.0.1:0", st.logger())
+	defer w.close()
+	server, err := st.m.listen(ctx, w, "demo", "127.0.0.1:0", st.logger())
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +155,7 @@ func (st *stage) play(
 	g.Go(func() error { return server.run(working) })
 	report, err := st.act(working, cl, w, records)
 	if err == nil && st.d.serve {
-		err = st.hold(working, server)
+		st.hold(working, server)
 	}
 	stop()
 	if failed := g.Wait(); failed != nil && ctx.Err() == nil {
@@ -245,7 +245,7 @@ func (st *stage) finish(ctx context.Context, w *worker, sent int64) error {
 }
 
 // hold keeps everything up until the demo is interrupted.
-func (st *stage) hold(ctx context.Context, server *server) error {
+func (st *stage) hold(ctx context.Context, server *server) {
 	brokers := strings.Join(st.s.Brokers, ",")
 	fmt.Fprintf(st.m.Stderr, `
 broker %[1]s and worker %[2]s stay up; end with Ctrl-C. Try:
@@ -256,5 +256,4 @@ broker %[1]s and worker %[2]s stay up; end with Ctrl-C. Try:
 		st.m.Ready(Serving{Brokers: st.s.Brokers, HTTP: server.address})
 	}
 	<-ctx.Done()
-	return nil
 }

@@ -44,11 +44,13 @@ const off = "off"
 
 // listen takes the address and notes it in the state directory. The caller
 // closes the server.
-func (m *Main) listen(w *worker, instance, address string, log *slog.Logger) (*server, error) {
+func (m *Main) listen(
+	ctx context.Context, w *worker, instance, address string, log *slog.Logger,
+) (*server, error) {
 	if address == off || address == "" {
 		return &server{log: log}, nil
 	}
-	listener, err := net.Listen("tcp", address)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, hinted("choose another --http, or --http off", "http: %w", err)
 	}

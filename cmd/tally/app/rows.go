@@ -130,7 +130,7 @@ func newDiskSource(db *state.DB, dir, table string) (*diskSource, error) {
 
 func (d *diskSource) name() string        { return "disk " + d.dir }
 func (d *diskSource) partitions() []int32 { return d.order }
-func (d *diskSource) close()              { d.db.Close() } //nolint:errcheck // read only
+func (d *diskSource) close()              { d.db.Close() }
 
 func (d *diskSource) dump(_ context.Context, partition int32, prefix string,
 	do func(string, []byte) error,

@@ -172,7 +172,7 @@ var errIdle = errors.New("nothing to do")
 func (m *Main) serve(
 	ctx context.Context, w *worker, c workerConfig, r *running, adm *kadm.Client,
 ) error {
-	server, err := m.listen(w, c.instance, r.http, c.log)
+	server, err := m.listen(ctx, w, c.instance, r.http, c.log)
 	if err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func made(t *testing.T, o generate.Options) generate.Counts {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range g.Records() { //nolint:revive // it counts what it gives
+	for range g.Records() {
 	}
 	return g.Made()
 }
@@ -224,7 +224,7 @@ func besideWorker(t *testing.T, at, dir string) {
 // fetch asks a worker, and returns the status and the body.
 func fetch(t *testing.T, address, path string) string {
 	t.Helper()
-	in, err := http.Get("http://" + address + path) //nolint:noctx // the client of a test
+	in, err := http.Get("http://" + address + path)
 	if err != nil {
 		t.Fatal(err)
 	}
