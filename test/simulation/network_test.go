@@ -18,7 +18,11 @@ import (
 // API keys of the requests that faults and kills are aimed at.
 const (
 	keyProduce         = 0
-	keyHeartbeat       = 12
+	keyFetch           = 1
+	keyListOffsets     = 2
+	keyOffsetFetch     = 9
+	keyJoinGroup       = 11
+	keySyncGroup       = 14
 	keyInitProducerID  = 22
 	keyAddPartitions   = 24
 	keyAddOffsets      = 25
@@ -30,7 +34,8 @@ const (
 // that are sent seldom kill more often.
 var deadly = map[uint16]int{
 	keyProduce: 900, keyInitProducerID: 30, keyAddPartitions: 300, keyAddOffsets: 300,
-	keyEndTxn: 350, keyTxnOffsetCommit: 350,
+	keyEndTxn: 350, keyTxnOffsetCommit: 350, keyFetch: 4000, keyListOffsets: 400,
+	keyOffsetFetch: 100, keyJoinGroup: 60, keySyncGroup: 60,
 }
 
 var errSevered = errors.New("simulation: the process is dead")
@@ -123,6 +128,7 @@ func (c *conn) Write(b []byte) (int, error) {
 	if c.n.dead.Load() {
 		return 0, errSevered
 	}
+	c.n.s.delay()
 	if len(b) > 6 {
 		key := binary.BigEndian.Uint16(b[4:])
 		if key == keyEndTxn {

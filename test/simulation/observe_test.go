@@ -1,8 +1,11 @@
 package simulation
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +23,7 @@ type observation struct {
 	said    []speech
 	dead    []string          // topic/partition@offset of each dead letter
 	log     map[int32][]entry // the committed changelog
+	tapped  bool              // the log was read before it was compacted
 	images  []image           // of disks after crashes
 	finals  []image           // of the tables at the end
 	hanging []string          // partitions with an undecided end
@@ -46,7 +50,6 @@ type entry struct {
 // observe reads everything that came out, as a reader who sees what is
 // committed and nothing else.
 func (s *simulation) observe(ctx context.Context, admin *kadm.Client) error {
-	s.seen.log = map[int32][]entry{}
 	for _, topic := range []struct {
 		name string
 		take func(*kgo.Record) error
@@ -54,7 +57,7 @@ func (s *simulation) observe(ctx context.Context, admin *kadm.Client) error {
 		{s.names.Confirmations, s.seen.confirmation},
 		{s.names.Exceptions, s.seen.exception},
 		{s.names.DeadLetters, s.seen.deadLetter},
-		{s.names.ConfirmTable, s.seen.row},
+		{s.names.ConfirmTable, s.seen.lastRow},
 	} {
 		records, err := s.read(ctx, admin, topic.name)
 		if err != nil {
@@ -70,7 +73,9 @@ func (s *simulation) observe(ctx context.Context, admin *kadm.Client) error {
 }
 
 // read returns the committed records of a topic.
-func (s *simulation) read(ctx context.Context, admin *kadm.Client, topic string) ([]*kgo.Record, error) {
+func (s *simulation) read(
+	ctx context.Context, admin *kadm.Client, topic string,
+) ([]*kgo.Record, error) {
 	stable, err := admin.ListCommittedOffsets(ctx, topic)
 	if err != nil {
 		return nil, err
@@ -192,9 +197,26 @@ func (o *observation) deadLetter(r *kgo.Record) error {
 	return nil
 }
 
+// row takes what the tap reads of the changelog, or lastRow did at the end.
 func (o *observation) row(r *kgo.Record) error {
 	o.log[r.Partition] = append(o.log[r.Partition], entry{
 		offset: r.Offset, key: string(r.Key), value: string(r.Value), deleted: r.Value == nil,
 	})
+	return nil
+}
+
+// lastRow takes what is left of the changelog at the end, of which the tap has
+// seen all if there was one.
+func (o *observation) lastRow(r *kgo.Record) error {
+	if !o.tapped {
+		return o.row(r)
+	}
+	log := o.log[r.Partition]
+	i, ok := slices.BinarySearchFunc(log, r.Offset, func(e entry, at int64) int {
+		return cmp.Compare(e.offset, at)
+	})
+	if !ok || log[i].key != string(r.Key) || log[i].value != string(r.Value) {
+		return errors.New("the record was not there when it was committed")
+	}
 	return nil
 }

@@ -3,13 +3,14 @@ package simulation
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -48,6 +49,10 @@ type simulation struct {
 	began   time.Time
 	healed  atomic.Bool
 	healing chan struct{} // closed when healed
+	// compacts tells that the changelog is compacted while the workers restore
+	// from it.
+	compacts bool
+	latency  bool // requests take time
 
 	mu         sync.Mutex
 	counts     map[string]int
@@ -91,9 +96,7 @@ func (s *simulation) tally(st engine.Stats) {
 	s.counts["aborts"] += int(st.Aborts)
 	s.counts["new clients"] += int(st.Restarts)
 	s.counts["restored records"] += int(st.Restored)
-	if st.Rebuilt != 0 {
-		s.complaints = append(s.complaints, fmt.Sprintf("%d tables were rebuilt", st.Rebuilt))
-	}
+	s.counts["rebuilt tables"] += int(st.Rebuilt)
 }
 
 // clock is the virtual time since the beginning.
@@ -106,41 +109,38 @@ func (s *simulation) deadly(kind string, n int) bool {
 	return !s.healed.Load() && s.chance.oneIn("kill: "+kind, n)
 }
 
-// logger keeps the last lines of all workers.
-func (s *simulation) logger(w *worker) *slog.Logger {
-	o := &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-		if a.Key == slog.TimeKey || a.Key == "group" {
-			return slog.Attr{}
-		}
-		return a
-	}}
-	return slog.New(journal{Handler: slog.NewTextHandler(tail{s}, o), w: w, s: s})
+// simulate runs one seed in a bubble of its own.
+func simulate(t *testing.T, seed int64, v variant) (s *simulation) {
+	synctest.Test(t, func(t *testing.T) {
+		s = newSimulation(seed, v)
+		s.all(t)
+	})
+	return s
 }
 
-// A tail is where the log goes.
-type tail struct{ s *simulation }
-
-func (t tail) Write(b []byte) (int, error) {
-	t.s.mu.Lock()
-	defer t.s.mu.Unlock()
-	t.s.lines = append(t.s.lines, t.s.clock()+" "+strings.TrimSpace(string(b)))
-	if n := len(t.s.lines); n > 4*tailLines {
-		t.s.lines = append([]string{}, t.s.lines[n-tailLines:]...)
-	}
-	return len(b), nil
-}
-
-// simulate runs one seed in the bubble that it is called in.
-func simulate(t *testing.T, seed int64, v variant) *simulation {
+func newSimulation(seed int64, v variant) *simulation {
 	s := &simulation{
 		seed: seed, variant: v, names: topology.Options{}.Names(), chance: newChance(seed),
 		began: time.Now(), healing: make(chan struct{}), counts: map[string]int{},
+		compacts: seed%3 == 0, latency: os.Getenv(envLatency) != "",
+	}
+	s.seen.log, s.seen.tapped = map[int32][]entry{}, s.compacts
+	return s
+}
+
+// all makes the cluster, runs, and takes the cluster down.
+func (s *simulation) all(t *testing.T) {
+	cleaning := 10 * 24 * time.Hour // never
+	if s.compacts {
+		cleaning = 5 * time.Minute
 	}
 	var err error
+	// One broker: the client writes to each by a goroutine of its own, of which
+	// one waits with a mutex for what another asks the coordinator.
 	s.cluster, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9101),
-		kfake.ListenFn(s.net.Listen),
-		// Compaction would take what the oracle compares crash images with.
-		kfake.BrokerConfigs(map[string]string{"log.cleaner.backoff.ms": "864000000"}))
+		kfake.ListenFn(s.net.Listen), kfake.BrokerConfigs(map[string]string{
+			"log.cleaner.backoff.ms": fmt.Sprint(cleaning.Milliseconds()),
+		}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,6 @@ func simulate(t *testing.T, seed int64, v variant) *simulation {
 	}
 	s.misbehave()
 	s.run(t.Context(), admin)
-	return s
 }
 
 func (s *simulation) makeTopics(ctx context.Context, admin *kadm.Client) error {
@@ -185,6 +184,12 @@ func (s *simulation) run(ctx context.Context, admin *kadm.Client) {
 	}
 	all.Go(func() { s.load(work) })
 	all.Go(func() { s.watch(work, admin) })
+	all.Go(func() { s.elect(work) })
+	if s.compacts {
+		tap := s.tap()
+		defer tap.Close()
+		all.Go(func() { s.follow(work, tap) })
+	}
 	for range timedKills {
 		r := s.chance.draw("timed kill")
 		after, w := time.Duration(r.Int64N(int64(span))), ws[r.IntN(workers)]
@@ -217,6 +222,9 @@ func (s *simulation) run(ctx context.Context, admin *kadm.Client) {
 	if err := s.observe(ctx, admin); err != nil {
 		s.complain("%v", err)
 	}
+	if n := s.counts["rebuilt tables"]; n > s.counts[cutByKfake] {
+		s.complain("%d tables were rebuilt", n)
+	}
 	s.complaints = append(s.complaints, s.seen.verify()...)
 }
 
@@ -240,85 +248,12 @@ func (s *simulation) load(ctx context.Context) {
 	}
 }
 
-// watch follows the group's offsets, which never go back.
-func (s *simulation) watch(ctx context.Context, admin *kadm.Client) {
-	last := map[string]int64{}
-	for ctx.Err() == nil {
-		if offsets, err := admin.FetchOffsets(ctx, s.names.ConfirmGroup); err == nil {
-			offsets.Each(func(o kadm.OffsetResponse) {
-				at := fmt.Sprintf("%s/%d", o.Topic, o.Partition)
-				if o.At < last[at] {
-					s.complain("the group's offset of %s went from %d back to %d", at, last[at], o.At)
-				}
-				last[at] = o.At
-			})
-		}
-		select {
-		case <-time.After(7 * time.Second):
-		case <-ctx.Done():
-		}
-	}
-}
-
-// caughtUp waits until the group has read everything.
-func (s *simulation) caughtUp(ctx context.Context, admin *kadm.Client) bool {
-	var left string
-	for deadline := time.Now().Add(catchUp); time.Now().Before(deadline); time.Sleep(time.Second) {
-		left = s.lag(ctx, admin)
-		if left == "" {
-			s.note("caught up")
-			return true
-		}
-	}
-	s.complain("not caught up %v after the last fault: %s", catchUp, left)
-	return false
-}
-
-// lag says what the group has not read yet.
-func (s *simulation) lag(ctx context.Context, admin *kadm.Client) string {
-	ends, err := admin.ListEndOffsets(ctx, s.names.Orders, s.names.Payments)
-	if err != nil {
-		return err.Error()
-	}
-	offsets, err := admin.FetchOffsets(ctx, s.names.ConfirmGroup)
-	if err != nil {
-		return err.Error()
-	}
-	var left []string
-	ends.Each(func(e kadm.ListedOffset) {
-		at := int64(0)
-		if o, ok := offsets.Lookup(e.Topic, e.Partition); ok {
-			at = max(o.At, 0)
-		}
-		if at != e.Offset {
-			left = append(left, fmt.Sprintf("%s/%d at %d of %d", e.Topic, e.Partition, at, e.Offset))
-		}
-	})
-	slices.Sort(left)
-	return strings.Join(left, ", ")
-}
-
-// final takes the tables of the workers as they are at the end.
-func (s *simulation) final(ws []*worker) {
-	for _, w := range ws {
-		l := w.current()
-		if l == nil {
-			s.complain("%s is not there at the end", w.name)
-			continue
-		}
-		for _, p := range l.engine.Stats().Partitions {
-			v, ok := l.engine.Table(p)
-			if !ok {
-				s.complain("%s has lost partition %d at the end", w.name, p)
-				continue
-			}
-			i, err := snapshot(v)
-			if err != nil {
-				s.complain("%s: table at the end: %v", w.name, err)
-			}
-			i.what, i.partition = w.name+" at the end", p
-			s.seen.finals = append(s.seen.finals, i)
-		}
+// delay makes a request take time, if that is asked for. It is not by default:
+// then whoever waits for a mutex whose holder waits for an answer stops the
+// clock for ever.
+func (s *simulation) delay() {
+	if s.latency {
+		time.Sleep(200*time.Microsecond + time.Duration(s.chance.draw("delay").IntN(5_000_000)))
 	}
 }
 

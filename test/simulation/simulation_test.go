@@ -8,11 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
@@ -31,6 +31,7 @@ const (
 	envRuns    = "SIM_RUNS"    // how many
 	envOne     = "SIM_ONE"     // in a process of its own: the seed to run
 	envVariant = "SIM_VARIANT" // in a process of its own: what is broken
+	envLatency = "SIM_LATENCY" // not empty: requests take time
 )
 
 // TestSimulation runs the seeds, each in a process of its own: a bubble is
@@ -53,8 +54,11 @@ func TestSimulation(t *testing.T) {
 	}
 	failed := runAll(t, first, runs, asBuilt)
 	if unguarded {
-		if len(failed) == 0 {
-			t.Errorf("none of %d seeds noticed that the guard is off", runs)
+		noticed := slices.DeleteFunc(failed, func(f failure) bool {
+			return !strings.Contains(f.output, saidTwice)
+		})
+		if t.Logf("%d seeds noticed that the guard is off", len(noticed)); len(noticed) == 0 {
+			t.Error("the guard of the engine is off, and nothing was said twice")
 		}
 		return
 	}
@@ -84,11 +88,8 @@ func number(t *testing.T, name, value string) int64 {
 // runHere runs one seed in this process.
 func runHere(t *testing.T, one string) {
 	seed := number(t, envOne, one)
-	var s *simulation
 	began := time.Now()
-	synctest.Test(t, func(t *testing.T) {
-		s = simulate(t, seed, variant(os.Getenv(envVariant)))
-	})
+	s := simulate(t, seed, variant(os.Getenv(envVariant)))
 	fmt.Printf("%s%s, %v\n", mark, s.summary(), time.Since(began).Round(time.Millisecond))
 	if len(s.complaints) > 0 {
 		t.Error(s.dump())

@@ -26,13 +26,15 @@ func (o *observation) verify() []string {
 	return append(wrong, o.balance(rows)...)
 }
 
+const saidTwice = "said twice"
+
 // repeated finds outputs that came twice.
 func (o *observation) repeated() (wrong []string) {
 	times := map[string]int{}
 	for _, s := range o.said {
 		times[s.id]++
 		if times[s.id] == 2 {
-			wrong = append(wrong, fmt.Sprintf("said twice: %s: %s (id %s)", s.order, s.what, s.id))
+			wrong = append(wrong, fmt.Sprintf("%s: %s: %s (id %s)", saidTwice, s.order, s.what, s.id))
 		}
 		if s.id == "" {
 			wrong = append(wrong, fmt.Sprintf("without an id: %s: %s", s.order, s.what))

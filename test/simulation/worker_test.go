@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -245,111 +244,4 @@ func (l *life) bury(ended <-chan error) error {
 		}
 	}
 	return fmt.Errorf("%s does not end after its death", l.w.name)
-}
-
-// look notes what a crash left on a disk, and returns the disk.
-func (w *worker) look(disk *vfs.MemFS) *vfs.MemFS {
-	copied := disk.CrashClone(vfs.CrashCloneCfg{
-		UnsyncedDataPercent: 100, RNG: w.s.chance.draw("copy"),
-	})
-	images, err := w.images(copied)
-	if err != nil {
-		w.s.complain("%s: crash image: %v", w.name, err)
-	}
-	w.onDisk = map[int32]int64{}
-	for _, i := range images {
-		w.onDisk[i.partition] = i.offset
-	}
-	w.s.keep(images)
-	return disk
-}
-
-// An image is what is on disk of a partition of the table.
-type image struct {
-	what      string
-	partition int32
-	offset    int64
-	rows      map[string]string
-}
-
-func (w *worker) images(disk vfs.FS) (images []image, err error) {
-	if _, err := disk.Stat("rows"); err != nil {
-		return nil, nil // died before it had made anything
-	}
-	db, err := w.open(disk, false)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	if why := db.Recovered(); why != "" {
-		return nil, fmt.Errorf("tables were torn: %s", why)
-	}
-	ids, err := db.Tables()
-	if err != nil {
-		return nil, err
-	}
-	for _, id := range ids {
-		t, err := db.Table(id)
-		if err != nil {
-			return nil, err
-		}
-		i, err := snapshot(t.Committed())
-		if err != nil {
-			return nil, err
-		}
-		i.what, i.partition = "crash image of "+w.name+w.s.clock(), id.Partition
-		images = append(images, i)
-	}
-	return images, nil
-}
-
-func snapshot(v state.View) (i image, err error) {
-	snap, err := v.Snapshot()
-	if err != nil {
-		return image{}, err
-	}
-	defer func() { err = errors.Join(err, snap.Close()) }()
-	i = image{offset: snap.Offset(), rows: map[string]string{}}
-	for row, err := range snap.All("") {
-		if err != nil {
-			return image{}, err
-		}
-		i.rows[row.Key] = string(row.Value)
-	}
-	return i, nil
-}
-
-// A journal keeps the last lines that the workers logged.
-type journal struct {
-	slog.Handler
-	w *worker
-	s *simulation
-}
-
-// Handle looks at a line: where a restore begins tells whether a crash cost
-// more than the tail of the changelog.
-func (j journal) Handle(ctx context.Context, r slog.Record) error {
-	if r.Message == "restored" {
-		var partition, from int64
-		r.Attrs(func(a slog.Attr) bool {
-			switch a.Key {
-			case "partition":
-				partition = a.Value.Int64()
-			case "from":
-				from = a.Value.Int64()
-			}
-			return true
-		})
-		if on, ok := j.w.onDisk[int32(partition)]; ok && from <= on {
-			j.s.complain("%s restored partition %d from %d, and had it up to %d",
-				j.w.name, partition, from, on)
-		}
-	}
-	return j.Handler.Handle(ctx, r)
-}
-
-// WithAttrs is needed for the lines of handlers made by With to be looked at.
-func (j journal) WithAttrs(attrs []slog.Attr) slog.Handler {
-	j.Handler = j.Handler.WithAttrs(attrs)
-	return j
 }
