@@ -22,7 +22,7 @@ type siege struct {
 
 func siegeOf(kind kafkatest.Kind) siege {
 	if kind == kafkatest.Fake {
-		return siege{orders: 5_000, kills: 3, ahead: 250}
+		return siege{orders: 12_000, kills: 3, ahead: 500}
 	}
 	return siege{orders: 200_000, kills: 10, ahead: 4_000}
 }
@@ -62,7 +62,8 @@ func TestKill(t *testing.T) {
 				after += plan.tail() + plan.ahead
 			}
 			busy := func() bool { return int(sent.Load())-watch.Orders() > plan.ahead/2 }
-			victim = killed(s, plan, victim, watch, after, busy)
+			moment := time.Duration(random.IntN(150)) * time.Millisecond // within a transaction
+			victim = killed(s, plan, victim, watch, after, moment, busy)
 		}
 		s.until("all orders are confirmed", func() bool { return watch.Orders() == plan.orders })
 		loaded()
@@ -93,17 +94,21 @@ func TestKill(t *testing.T) {
 	})
 }
 
-// killed kills the victim once it has confirmed so many orders in this life and
-// is busy, and starts it again. What it restores is a tail of the changelog.
+// killed kills the victim once it has confirmed so many orders in this life,
+// some moment later and while it is busy, and starts it again. What it restores
+// is a tail of the changelog.
 func killed(
-	s *stage, plan siege, victim *worker, watch *checker.Watch, after int, busy func() bool,
+	s *stage, plan siege, victim *worker, watch *checker.Watch, after int, moment time.Duration,
+	busy func() bool,
 ) *worker {
 	s.t.Helper()
 	mine := victim.assigned()
 	before := watch.In(mine...)
 	s.until(fmt.Sprintf("%d orders in a life", after), func() bool {
-		return watch.In(mine...) >= before+after && busy()
+		return watch.In(mine...) >= before+after
 	})
+	<-time.After(moment)
+	s.until("there is work", busy)
 	victim.kill()
 	down, rows := time.Now(), watch.In(mine...)
 	next := s.spawn(victim.name, victim.dir).holds(len(mine))
