@@ -201,6 +201,20 @@ func (e *Engine) assignedTables() []*state.Table {
 // partitionCount is the number of partitions of an input.
 func (e *Engine) partitionCount(topic string) int32 { return e.counts[topic] }
 
+// grown returns ErrTopic if an input has more partitions than it had when the
+// engine began: keys have moved between its partitions, and rows have not.
+func (e *Engine) grown(assigned map[string][]int32) error {
+	for topic, partitions := range assigned {
+		for _, p := range partitions {
+			if n := e.partitionCount(topic); p >= n {
+				return fmt.Errorf("%w: %s had %d partitions and has partition %d now (hint: the keys of a "+
+					"table can't be spread anew; give a new group new inputs)", ErrTopic, topic, n, p)
+			}
+		}
+	}
+	return nil
+}
+
 // saw notes how many records of an input are still unread.
 func (e *Engine) saw(at place, unread int64) {
 	e.mu.Lock()

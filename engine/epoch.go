@@ -215,6 +215,9 @@ func (ep *epoch) follow(ctx context.Context, records int) (bool, error) {
 	if assigned == nil {
 		return true, nil
 	}
+	if err := ep.e.grown(assigned); err != nil {
+		return true, err
+	}
 	began := time.Now()
 	s, err := ep.start(ctx, generation, assigned)
 	if err != nil || s == nil {
@@ -279,6 +282,7 @@ func stops(err error) bool {
 		ErrFenced, ErrMisrouted, ErrOffsetsLost, ErrInputTruncated, ErrHangingTransaction,
 		ErrTopic, ErrRow, ErrRefused, ErrStalled, kerr.TopicAuthorizationFailed,
 		kerr.GroupAuthorizationFailed, kerr.TransactionalIDAuthorizationFailed,
+		kerr.InvalidTransactionTimeout,
 	} {
 		if errors.Is(err, s) {
 			return true

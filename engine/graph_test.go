@@ -2,13 +2,17 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/lovoo/goka"
 	"github.com/lovoo/goka/codec"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"tallystick/engine"
 )
@@ -66,5 +70,40 @@ func TestLoopback(t *testing.T) {
 	}
 	if rows := w.rows(); rows["again-b"] != "2" {
 		t.Errorf("rows are %v", rows)
+	}
+}
+
+// TestMorePartitionsStopTheWorker adds partitions to an input while it is read.
+func TestMorePartitionsStopTheWorker(t *testing.T) {
+	for name, grow := range map[string][]string{
+		"all inputs": {leftTopic, rightTopic}, "one input": {leftTopic},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			wk := w.start(vfs.NewMem(), nil, func(c *engine.Config) {
+				c.Client = []kgo.Opt{
+					kgo.MetadataMaxAge(500 * time.Millisecond), kgo.MetadataMinAge(50 * time.Millisecond),
+				}
+			})
+			w.sendMany(0, 20)
+			w.joined(20)
+			if _, err := w.admin.CreatePartitions(t.Context(), 4, grow...); err != nil {
+				t.Fatal(err)
+			}
+			err := wk.wait(false)
+			if !errors.Is(err, engine.ErrTopic) || !strings.Contains(err.Error(), "has partition") {
+				t.Errorf("ended with %v, want %v about a new partition", err, engine.ErrTopic)
+			}
+		})
+	}
+}
+
+// TestTransactionTimeoutAboveTheBrokers is refused by the broker, which a new
+// client does not change.
+func TestTransactionTimeoutAboveTheBrokers(t *testing.T) {
+	w := newWorld(t)
+	wk := w.start(vfs.NewMem(), nil, func(c *engine.Config) { c.TransactionTimeout = time.Hour })
+	if err := wk.wait(false); !errors.Is(err, kerr.InvalidTransactionTimeout) {
+		t.Errorf("ended with %v, want %v", err, kerr.InvalidTransactionTimeout)
 	}
 }
