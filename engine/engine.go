@@ -37,6 +37,7 @@ type Engine struct {
 	stalled  chan struct{} // closed when callbacks did not finish
 	cluster  string
 	running  context.Context // of Run
+	inFlight atomic.Int64    // how many records may be, see pace
 
 	mu     sync.Mutex
 	tables map[int32]*state.Table // the group's table, by partition, while assigned
@@ -68,6 +69,7 @@ func New(cfg Config) (*Engine, error) {
 
 		stalled: make(chan struct{}),
 	}
+	e.inFlight.Store(lowMark)
 	return e, nil
 }
 

@@ -156,7 +156,7 @@ func (ep *epoch) poll(ctx context.Context, d time.Duration) kgo.Fetches {
 		stop()
 	}
 	ep.mu.Unlock()
-	return ep.client.PollRecords(ctx, lowMark)
+	return ep.client.PollRecords(ctx, int(ep.e.inFlight.Load()))
 }
 
 // behind tells that the session is not of the latest assignment; mu is held.

@@ -328,3 +328,16 @@ func TestIdleTableIsNotRebuilt(t *testing.T) {
 		t.Errorf("%d tables were rebuilt, want those that fell behind: %d", n, testParts)
 	}
 }
+
+// TestSlowCallbacks has more records waiting than callbacks get through within
+// the transaction timeout.
+func TestSlowCallbacks(t *testing.T) {
+	w := newWorld(t)
+	w.sendMany(0, 200)
+	wk := w.start(vfs.NewMem(), func(ctx goka.Context, msg any) {
+		time.Sleep(5 * time.Millisecond) // is what makes it slow
+		joinSides(ctx, msg)
+	}, func(c *engine.Config) { c.TransactionTimeout = 400 * time.Millisecond })
+	w.joined(200)
+	wk.end()
+}

@@ -16,8 +16,9 @@ import (
 // engine and a callback.
 const laneDepth = 256
 
-// lowMark is how many records may be in flight when more are polled. It keeps
-// the callbacks busy, and a transaction not much longer than its interval.
+// lowMark is how many records may be in flight when more are polled, unless
+// callbacks are slow. It keeps them busy, and a transaction not much longer than
+// its interval.
 const lowMark = 10_000
 
 // handler is Goka's processor, as sarama would call it.
@@ -37,7 +38,8 @@ type session struct {
 	cancel      context.CancelFunc
 	consuming   sync.WaitGroup
 	outstanding atomic.Int64  // records delivered and not yet marked
-	few         chan struct{} // gets a token when outstanding comes down to a mark
+	low         atomic.Int64  // at how many of them more are polled, at most lowMark
+	few         chan struct{} // gets a token when outstanding comes down to low, or to 0
 	ending      atomic.Bool
 	failed      atomic.Bool
 	lost        chan struct{} // closed when failed
@@ -86,6 +88,7 @@ func newSession(ep *epoch, generation int32, assigned map[string][]int32, h hand
 		lanes: map[int32]*lane{}, few: make(chan struct{}, 1), lost: make(chan struct{}),
 		batch: map[place][][]*kgo.Record{},
 	}
+	s.low.Store(ep.e.inFlight.Load())
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -109,7 +112,7 @@ func (s *session) Context() context.Context { return s.ctx }
 // offsets are committed is decided by what was polled, all of which is finished
 // before the transaction ends.
 func (s *session) MarkOffset(string, int32, int64, string) {
-	if n := s.outstanding.Add(-1); n == 0 || n == lowMark {
+	if n := s.outstanding.Add(-1); n == 0 || n == s.low.Load() {
 		select {
 		case s.few <- struct{}{}:
 		default:

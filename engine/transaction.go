@@ -31,10 +31,12 @@ func (ep *epoch) transact(ctx context.Context, first kgo.Fetches) error {
 	ep.buried.Store(0)
 	ep.open.Store(true)
 	t := &transaction{ep: ep, s: s}
-	if err := t.collect(ctx, first); err != nil {
-		return err
+	err := t.collect(ctx, first)
+	if err == nil {
+		err = t.drain(0)
 	}
-	if err := t.drain(0); err != nil {
+	t.pace()
+	if err != nil {
 		return err
 	}
 	ep.open.Store(false)
@@ -99,7 +101,7 @@ func (t *transaction) collect(ctx context.Context, first kgo.Fetches) error {
 		if err := t.feed(fetches); err != nil {
 			return err
 		}
-		if err := t.drain(lowMark); err != nil {
+		if err := t.drain(t.s.low.Load()); err != nil {
 			return err
 		}
 	}
@@ -228,8 +230,24 @@ func merge(lists [][]*kgo.Record) []*kgo.Record {
 	return out
 }
 
+// pace fits how many records are in flight to how fast callbacks are. All of
+// them must be finished well before the transaction times out: the broker would
+// abort it, and the next one with as many as well.
+func (t *transaction) pace() {
+	c := &t.ep.e.cfg
+	n := t.s.low.Load()
+	switch late := time.Since(t.ep.began) - c.Interval; {
+	case late > c.TransactionTimeout/4:
+		n = max(min(n, int64(t.records))/4, 1)
+	case late < c.TransactionTimeout/16:
+		n = min(2*n, lowMark)
+	}
+	t.s.low.Store(n)
+	t.ep.e.inFlight.Store(n)
+}
+
 // drain waits until at most n delivered records are not yet marked; n is 0 or
-// lowMark. It gives up when none was marked for as long as a transaction may take.
+// the session's low. It gives up when none was marked for as long as a transaction may take.
 func (t *transaction) drain(n int64) error {
 	patience := t.ep.e.cfg.TransactionTimeout
 	look := time.NewTicker(patience / 10)
