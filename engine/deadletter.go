@@ -3,10 +3,13 @@ package engine
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"strconv"
 	"sync"
 	"unicode/utf8"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -76,7 +79,17 @@ func (ep *epoch) bury(r *kgo.Record, v verdict) {
 	ep.buried.Add(1)
 	ep.e.log.Warn("record goes to the dead letters", "topic", r.Topic, "partition", r.Partition,
 		"offset", r.Offset, "key", printable(r.Key), "class", v.class, "reason", v.reason)
-	ep.produce(deadLetter(ep.e.cfg.DeadLetters, ep.e.cfg.Group, r, v), ep.wrote)
+	ep.produce(deadLetter(ep.e.cfg.DeadLetters, ep.e.cfg.Group, r, v), ep.wroteDead)
+}
+
+// wroteDead is the promise of a dead letter. There is nowhere else to go for one
+// that the topic doesn't take.
+func (ep *epoch) wroteDead(r *kgo.Record, err error) {
+	if errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.InvalidRecord) {
+		err = fmt.Errorf("%w: it refuses a dead letter (hint: it needs max.message.bytes of 1 MiB, "+
+			"and cleanup.policy=delete): %w", ErrTopic, err)
+	}
+	ep.wrote(r, err)
 }
 
 // deadLetter is r as the dead letters keep it: key and value as they were, but

@@ -31,6 +31,7 @@ type epoch struct {
 	rebalancing atomic.Bool // a rebalance waits for the transaction to end
 	began       time.Time   // of the open transaction
 	buried      atomic.Int64
+	large       int // bytes from which an output may be refused for its size
 
 	mu         sync.Mutex
 	generation int32
@@ -100,6 +101,7 @@ func (ep *epoch) connect(ctx context.Context, topics []string) error {
 		kgo.RecordPartitioner(ep.e.partitioner()),
 		kgo.ProducerLinger(5*time.Millisecond),
 		kgo.MaxBufferedRecords(4*c.MaxRecords+100_000),
+		kgo.ProducerBatchMaxBytesFn(ep.batchLimits(ctx)),
 	)
 	if !c.DynamicMembership {
 		opts = append(opts, kgo.InstanceID(c.Instance))

@@ -69,7 +69,7 @@ func (o *outputs) EmitWithHeaders(topic, key string, value []byte, h goka.Header
 
 // emit puts an output into the open transaction; from is what caused it.
 func (ep *epoch) emit(r *kgo.Record, from spot) {
-	if len(r.Value) < 64<<10 {
+	if len(r.Key)+len(r.Value) < ep.large {
 		ep.produce(r, ep.wrote)
 		return
 	}
