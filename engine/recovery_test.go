@@ -341,3 +341,29 @@ func TestSlowCallbacks(t *testing.T) {
 	w.joined(200)
 	wk.end()
 }
+
+// TestStuckCallbackWithManySmallPolls fills what waits before the callback with
+// many small portions; the worker must notice all the same.
+func TestStuckCallbackWithManySmallPolls(t *testing.T) {
+	w := newWorld(t)
+	free := make(chan struct{})
+	defer close(free)
+	wk := w.start(vfs.NewMem(), func(goka.Context, any) { <-free }, func(c *engine.Config) {
+		c.TransactionTimeout, c.Interval = 4*time.Second, 2*time.Second
+	})
+	var err error
+	w.eventually("stopped", func() bool {
+		for range 10 {
+			w.send(leftTopic, "a=1")
+		}
+		select {
+		case err = <-wk.done:
+			return true
+		default:
+			return false
+		}
+	})
+	if !errors.Is(err, engine.ErrStalled) {
+		t.Errorf("ended with %v, want %v", err, engine.ErrStalled)
+	}
+}

@@ -212,8 +212,12 @@ func (s *session) stop() error {
 	return err
 }
 
-// deliver hands the records of one partition to Goka, in order.
-func (s *session) deliver(partition int32, records []*kgo.Record) error {
+// deliver hands the records of one partition to Goka, in order. If the lane is
+// full, wait has to get them there.
+func (s *session) deliver(
+	partition int32, records []*kgo.Record, wait func(chan<- []sarama.ConsumerMessage,
+		[]sarama.ConsumerMessage) error,
+) error {
 	l := s.lanes[partition]
 	if l == nil {
 		return again(fmt.Errorf("got records of partition %d, which is not assigned", partition))
@@ -231,8 +235,8 @@ func (s *session) deliver(partition int32, records []*kgo.Record) error {
 	select {
 	case l.in <- batch:
 		return nil
-	case <-s.lost:
-		return s.err
+	default:
+		return wait(l.in, batch)
 	}
 }
 

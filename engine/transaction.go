@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/IBM/sarama"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -129,7 +130,7 @@ func (t *transaction) feed(fetches kgo.Fetches) error {
 		return failed
 	}
 	for partition, lists := range inputs {
-		if err := t.s.deliver(partition, merge(lists)); err != nil {
+		if err := t.s.deliver(partition, merge(lists), t.push); err != nil {
 			return err
 		}
 	}
@@ -249,12 +250,28 @@ func (t *transaction) pace() {
 // drain waits until at most n delivered records are not yet marked; n is 0 or
 // the session's low. It gives up when none was marked for as long as a transaction may take.
 func (t *transaction) drain(n int64) error {
+	return t.wait(func() bool { return t.s.outstanding.Load() <= n }, nil, nil)
+}
+
+// push waits, with the same patience, until there is room for batch.
+func (t *transaction) push(
+	in chan<- []sarama.ConsumerMessage, batch []sarama.ConsumerMessage,
+) error {
+	return t.wait(func() bool { return false }, in, batch)
+}
+
+// wait waits until done, or until batch is sent if there is a channel for it.
+func (t *transaction) wait(
+	done func() bool, in chan<- []sarama.ConsumerMessage, batch []sarama.ConsumerMessage,
+) error {
 	patience := t.ep.e.cfg.TransactionTimeout
 	look := time.NewTicker(patience / 10)
 	defer look.Stop()
 	last, moved := t.s.outstanding.Load(), time.Now()
-	for t.s.outstanding.Load() > n {
+	for !done() && !t.s.failed.Load() {
 		select {
+		case in <- batch:
+			return nil
 		case <-t.s.few:
 		case <-t.s.lost:
 		case <-look.C:
@@ -266,9 +283,6 @@ func (t *transaction) drain(n int64) error {
 				close(t.ep.e.stalled)
 				return err
 			}
-		}
-		if t.s.failed.Load() {
-			break
 		}
 	}
 	if t.s.failed.Load() {
