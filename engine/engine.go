@@ -37,7 +37,9 @@ type Engine struct {
 	stalled  chan struct{} // closed when callbacks did not finish
 	cluster  string
 	running  context.Context // of Run
-	inFlight atomic.Int64    // how many records may be, see pace
+	quit     context.CancelFunc
+	taken    atomic.Bool  // by Consume, or by a stop that came before it
+	inFlight atomic.Int64 // how many records may be, see pace
 
 	mu     sync.Mutex
 	tables map[int32]*state.Table // the group's table, by partition, while assigned
@@ -111,16 +113,32 @@ func (e *Engine) Run(ctx context.Context, g *goka.GroupGraph) error {
 	e.admin = &admin{client: client, kadm: kadm.NewClient(client), log: e.log}
 	e.running = ctx
 	if err := e.prepare(ctx, g); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
 		return err
 	}
 	p, err := goka.NewProcessor(e.cfg.Brokers, g, e.Options()...)
 	if err != nil {
 		return e.reason(fmt.Errorf("engine: make processor: %w", err))
 	}
+	// Goka drops its lookups as soon as its context is done, which must not be
+	// before what is in flight is finished.
+	lasting, quit := context.WithCancel(context.WithoutCancel(ctx))
+	defer quit()
+	e.quit = quit
+	defer context.AfterFunc(ctx, func() {
+		if !e.taken.Swap(true) {
+			quit()
+		}
+	})()
 	ended := make(chan error, 1)
-	go func() { ended <- p.Run(ctx) }()
+	go func() { ended <- p.Run(lasting) }()
 	select {
 	case err = <-ended:
+		if ctx.Err() != nil {
+			err = nil // what matters has been said to stop
+		}
 	case <-e.stalled: // Goka would wait for the callback, perhaps for ever
 		return e.reason(nil)
 	}

@@ -107,3 +107,37 @@ func TestTransactionTimeoutAboveTheBrokers(t *testing.T) {
 		t.Errorf("ended with %v, want %v", err, kerr.InvalidTransactionTimeout)
 	}
 }
+
+// TestStopWhileLookingUp stops a worker whose callbacks look up another table:
+// what is in flight is finished with the table still there.
+func TestStopWhileLookingUp(t *testing.T) {
+	w := newWorld(t)
+	compact := "compact"
+	_, err := w.admin.CreateTopics(t.Context(), testParts, 1,
+		map[string]*string{"cleanup.policy": &compact}, lookedTable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.send(lookedTable, "shop=Tally")
+	begun := make(chan struct{}, 1)
+	proceed := make(chan struct{})
+	stop := w.run(func(e *engine.Engine) *goka.GroupGraph {
+		return goka.DefineGroup(testGroup,
+			goka.Input(leftTopic, new(codec.String), e.Wrap(func(ctx goka.Context, _ any) {
+				begun <- struct{}{}
+				<-proceed
+				ctx.Emit(joinedTopic, ctx.Key(), ctx.Lookup(lookedTable, "shop"))
+			})),
+			goka.Lookup(lookedTable, new(codec.String)),
+			goka.Output(joinedTopic, new(codec.String)))
+	})
+	w.send(leftTopic, "a=1")
+	<-begun
+	time.AfterFunc(300*time.Millisecond, func() { close(proceed) }) // after the stop has got around
+	if err := stop(); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+	if n := len(w.committed(joinedTopic)); n != 1 {
+		t.Errorf("%d outputs, want 1", n)
+	}
+}

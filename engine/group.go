@@ -24,6 +24,13 @@ func (e *Engine) consumerGroup([]string, string, string) (sarama.ConsumerGroup, 
 // Consume follows assignments until ctx is done. It returns only then, or with
 // an error that ends the processor: after a plain return Goka would sleep.
 func (g *group) Consume(ctx context.Context, topics []string, h sarama.ConsumerGroupHandler) error {
+	defer g.e.quit()
+	if g.e.taken.Swap(true) {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(g.e.running, cancel)()
 	return g.e.consume(ctx, topics, h)
 }
 
