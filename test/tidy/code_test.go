@@ -31,7 +31,6 @@ var bans = []ban{
 		call: "time.Now", why: "time is an input: take it from the record or as a parameter",
 		free: []string{"cmd"},
 		except: map[string]string{
-			"engine/engine.go":      "how long a restart took",
 			"engine/epoch.go":       "how long a set-up took, and when a transaction is due",
 			"engine/restore.go":     "the rate of a restore, and how long a wait may last",
 			"engine/transaction.go": "the transaction's interval is wall-clock time",
