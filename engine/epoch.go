@@ -12,8 +12,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"tallystick/state"
 )
 
 // An epoch is the life of one Kafka client in the group: from the fencing of
@@ -384,42 +382,4 @@ func (g groupErrors) OnGroupManageError(err error) {
 	if g.ep.interrupt != nil {
 		g.ep.interrupt()
 	}
-}
-
-// offsetsKept returns ErrOffsetsLost if a table has rows and the group has no
-// offset on any input of its partition: reading from the start would apply
-// everything a second time.
-func (e *Engine) offsetsKept(ctx context.Context, assigned map[string][]int32) error {
-	topics := slices.Collect(maps.Keys(assigned))
-	has, err := e.admin.committed(ctx, e.cfg.Group, topics)
-	if err != nil {
-		return err
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for p, t := range e.tables {
-		rows, err := hasRows(t)
-		if err != nil {
-			return fmt.Errorf("%w: %s/%d: %w", ErrRow, e.tableTopic(), p, err)
-		}
-		read := slices.ContainsFunc(topics, func(t string) bool { return has[place{t, p}] })
-		switch {
-		case !rows || read:
-		case e.cfg.Guarantee == AtLeastOnce: // as a crash before the first commit leaves it
-			e.log.Warn("table has rows and the group no offsets: reading from the start", "partition", p)
-		default:
-			return fmt.Errorf("%w: group %s, partition %d (hint: restore the offsets, or delete the "+
-				"topic %s to begin anew)", ErrOffsetsLost, e.cfg.Group, p, e.tableTopic())
-		}
-	}
-	return nil
-}
-
-// hasRows tells whether a table has a row. An offset alone doesn't count: it
-// may be that of a first transaction which was aborted.
-func hasRows(t *state.Table) (bool, error) {
-	for _, err := range t.Committed().All("") {
-		return err == nil, err
-	}
-	return false, nil
 }

@@ -3,8 +3,12 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"tallystick/state"
 )
 
 // trustOffsets is asked before the client begins to read: where it was told
@@ -39,4 +43,42 @@ func (ep *epoch) trustOffsets(
 		}
 	}
 	return told, nil
+}
+
+// offsetsKept returns ErrOffsetsLost if a table has rows and the group has no
+// offset on any input of its partition: reading from the start would apply
+// everything a second time.
+func (e *Engine) offsetsKept(ctx context.Context, assigned map[string][]int32) error {
+	topics := slices.Collect(maps.Keys(assigned))
+	has, err := e.admin.committed(ctx, e.cfg.Group, topics)
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for p, t := range e.tables {
+		rows, err := hasRows(t)
+		if err != nil {
+			return fmt.Errorf("%w: %s/%d: %w", ErrRow, e.tableTopic(), p, err)
+		}
+		read := slices.ContainsFunc(topics, func(t string) bool { return has[place{t, p}] })
+		switch {
+		case !rows || read:
+		case e.cfg.Guarantee == AtLeastOnce: // as a crash before the first commit leaves it
+			e.log.Warn("table has rows and the group no offsets: reading from the start", "partition", p)
+		default:
+			return fmt.Errorf("%w: group %s, partition %d (hint: restore the offsets, or delete the "+
+				"topic %s to begin anew)", ErrOffsetsLost, e.cfg.Group, p, e.tableTopic())
+		}
+	}
+	return nil
+}
+
+// hasRows tells whether a table has a row. An offset alone doesn't count: it
+// may be that of a first transaction which was aborted.
+func hasRows(t *state.Table) (bool, error) {
+	for _, err := range t.Committed().All("") {
+		return err == nil, err
+	}
+	return false, nil
 }

@@ -231,22 +231,6 @@ func merge(lists [][]*kgo.Record) []*kgo.Record {
 	return out
 }
 
-// pace fits how many records are in flight to how fast callbacks are. All of
-// them must be finished well before the transaction times out: the broker would
-// abort it, and the next one with as many as well.
-func (t *transaction) pace() {
-	c := &t.ep.e.cfg
-	n := t.s.low.Load()
-	switch late := time.Since(t.ep.began) - c.Interval; {
-	case late > c.TransactionTimeout/4:
-		n = max(min(n, int64(t.records))/4, 1)
-	case late < c.TransactionTimeout/16:
-		n = min(2*n, lowMark)
-	}
-	t.s.low.Store(n)
-	t.ep.e.inFlight.Store(n)
-}
-
 // drain waits until at most n delivered records are not yet marked; n is 0 or
 // the session's low. It gives up when none was marked for as long as a transaction may take.
 func (t *transaction) drain(n int64) error {
