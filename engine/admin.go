@@ -227,7 +227,7 @@ func (a *admin) committed(
 	ctx context.Context, group string, topics []string,
 ) (map[place]bool, error) {
 	offsets, err := a.kadm.FetchOffsets(ctx, group)
-	if err != nil {
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 		return nil, fmt.Errorf("engine: ask for the offsets of %s: %w", group, err)
 	}
 	has := map[place]bool{}

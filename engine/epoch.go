@@ -365,6 +365,8 @@ func (e *Engine) forget() {
 		t.Rollback()
 	}
 	clear(e.tables)
+	clear(e.unread)
+	e.stats.lag.Store(0)
 }
 
 // groupErrors notes at once that another member took our place, before the

@@ -64,7 +64,11 @@ func (e *Engine) topicManager([]string) (goka.TopicManager, error) { return topi
 func (t topics) EnsureTableExists(topic string, npar int) error {
 	compact := "compact"
 	ctx := t.e.running
-	err := t.e.admin.ensure(ctx, topic, npar, map[string]*string{"cleanup.policy": &compact})
+	err := t.e.tableThere(ctx, topic)
+	if err != nil {
+		return t.e.stop(err)
+	}
+	err = t.e.admin.ensure(ctx, topic, npar, map[string]*string{"cleanup.policy": &compact})
 	if err == nil {
 		err = t.e.admin.compacted(ctx, topic)
 	}

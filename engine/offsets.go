@@ -82,3 +82,50 @@ func hasRows(t *state.Table) (bool, error) {
 	}
 	return false, nil
 }
+
+// tableThere returns ErrTopic if the table's topic is gone while the group has
+// offsets: making a new one would go on without the rows that they stand for.
+func (e *Engine) tableThere(ctx context.Context, topic string) error {
+	topics, err := e.admin.kadm.ListTopics(ctx, topic)
+	if err != nil || topics.Has(topic) {
+		return err
+	}
+	has, err := e.admin.committed(ctx, e.cfg.Group, slices.Collect(maps.Keys(e.inputs)))
+	if err != nil || len(has) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w: %s is gone while group %s has offsets (hint: delete the group to begin "+
+		"anew, or make the topic to go on with an empty table)", ErrTopic, topic, e.cfg.Group)
+}
+
+// sameLog returns ErrTopic if the rows on disk come from a topic that was deleted
+// and made again since, while the group has offsets.
+func (e *Engine) sameLog(ctx context.Context, id state.Identity) error {
+	if id.Topic != e.tableTopic() {
+		return nil
+	}
+	held, err := e.cfg.State.Tables()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrRow, err)
+	}
+	other := id
+	i := slices.IndexFunc(held, func(h state.Identity) bool {
+		other.TopicID = h.TopicID
+		return h == other && h != id
+	})
+	if i < 0 {
+		return nil
+	}
+	has, err := e.admin.committed(ctx, e.cfg.Group, slices.Collect(maps.Keys(e.inputs)))
+	if err != nil {
+		return err
+	}
+	for topic := range e.inputs {
+		if has[place{topic, id.Partition}] {
+			return fmt.Errorf("%w: %s was deleted and made again while group %s has offsets (hint: "+
+				"delete the group to begin anew, or the state directory to go on with the rows that the "+
+				"topic has)", ErrTopic, id.Topic, e.cfg.Group)
+		}
+	}
+	return nil
+}

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"errors"
 	"sync/atomic"
 	"testing"
 
@@ -98,4 +99,38 @@ func refuseCommit(req *kmsg.OffsetCommitRequest, why *kerr.Error) kmsg.Response 
 		resp.Topics = append(resp.Topics, rt)
 	}
 	return resp
+}
+
+// TestTableThatIsGone deletes the table's topic, and makes it again, while the
+// group keeps its offsets. Going on with an empty table would be silent loss.
+func TestTableThatIsGone(t *testing.T) {
+	w := newWorld(t)
+	fs := vfs.NewMem()
+	wk := w.start(fs, nil)
+	w.sendMany(0, 20)
+	w.joined(20)
+	wk.end()
+	if _, err := w.admin.DeleteTopics(t.Context(), testTable); err != nil {
+		t.Fatal(err)
+	}
+	for _, disk := range []vfs.FS{fs, vfs.NewMem()} {
+		if err := w.start(disk, nil).wait(false); !errors.Is(err, engine.ErrTopic) {
+			t.Errorf("without the topic it ended with %v, want %v", err, engine.ErrTopic)
+		}
+	}
+	compact := "compact"
+	_, err := w.admin.CreateTopics(t.Context(), testParts, 1,
+		map[string]*string{"cleanup.policy": &compact}, testTable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := w.start(fs, nil).wait(false); !errors.Is(err, engine.ErrTopic) {
+			t.Errorf("with another topic it ended with %v, want %v", err, engine.ErrTopic)
+		}
+	}
+	wk = w.start(vfs.NewMem(), nil) // as the hint says
+	w.sendMany(100, 120)
+	w.eventually("goes on", func() bool { return len(w.rows()) == 20 })
+	wk.end()
 }

@@ -57,6 +57,9 @@ func (t *table) open() error {
 		Cluster: t.e.cluster, Topic: t.at.topic, TopicID: detail.ID,
 		Partition: t.at.partition, Group: t.e.cfg.Group, Format: tableFormat,
 	}
+	if err := t.e.sameLog(ctx, id); err != nil {
+		return err
+	}
 	if t.Table, err = t.e.cfg.State.Table(id); err != nil {
 		return fmt.Errorf("%w: open %s/%d: %w", ErrRow, t.at.topic, t.at.partition, err)
 	}
