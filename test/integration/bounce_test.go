@@ -10,19 +10,18 @@ import (
 // goes on without being touched.
 func TestBrokerDies(t *testing.T) {
 	const orders = 10_000
-	kafkatest.Each(t, func(t *testing.T, b *kafkatest.Broker) {
-		s := newStage(t, b)
+	each(t, func(t *testing.T, s *stage) {
 		watch := s.watch()
 		w := s.spawn("worker", t.TempDir()).holds(partitions)
 		loaded := s.background(load{
 			name: "bounce", orders: orders, seed: 1, pace: s.ahead(watch, 1_000),
 		})
 		s.until("some are confirmed", func() bool { return watch.Orders() > orders/10 })
-		b.Kill(t)
+		s.broker.Kill(t)
 		if n := watch.Orders(); n >= orders {
 			t.Errorf("the broker was killed when all %d orders were confirmed", n)
 		}
-		b.Start(t)
+		s.broker.Start(t)
 		s.until("all are confirmed", func() bool { return watch.Orders() == orders })
 		loaded()
 		s.until("no lag", s.caughtUp)

@@ -3,8 +3,6 @@ package integration_test
 import (
 	"strings"
 	"testing"
-
-	"tallystick/test/kafkatest"
 )
 
 // TestDrain stops a worker under load as an operator does. It finishes what it
@@ -12,8 +10,7 @@ import (
 // back. With --leave it gives its place up.
 func TestDrain(t *testing.T) {
 	const orders = 3_000
-	kafkatest.Each(t, func(t *testing.T, b *kafkatest.Broker) {
-		s := newStage(t, b)
+	each(t, func(t *testing.T, s *stage) {
 		watch := s.watch()
 		dir := t.TempDir()
 		w := s.spawn("worker", dir).holds(partitions)

@@ -10,19 +10,17 @@ import (
 
 	"tallystick/cmd/tally/app"
 	"tallystick/engine"
-	"tallystick/test/kafkatest"
 )
 
 // TestWrongHash feeds the orders by a producer that chooses partitions as
 // Sarama does by default. Nothing may be joined.
 func TestWrongHash(t *testing.T) {
 	const orders = 200
-	kafkatest.Each(t, func(t *testing.T, b *kafkatest.Broker) {
-		s := newStage(t, b)
+	each(t, func(t *testing.T, s *stage) {
 		config := sarama.NewConfig()
 		config.Version = sarama.V2_1_0_0
 		config.Producer.Return.Successes = true
-		producer, err := sarama.NewSyncProducer(b.Addrs(), config)
+		producer, err := sarama.NewSyncProducer(s.broker.Addrs(), config)
 		if err != nil {
 			t.Fatal(err)
 		}

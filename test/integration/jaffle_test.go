@@ -4,8 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-
-	"tallystick/test/kafkatest"
 )
 
 // TestJaffleShop runs the orders and payments of a real data set, the jaffle
@@ -15,8 +13,7 @@ func TestJaffleShop(t *testing.T) {
 	if folder == "" {
 		t.Skip("TALLY_JAFFLE names no folder with raw_orders.csv and raw_payments.csv")
 	}
-	kafkatest.Each(t, func(t *testing.T, b *kafkatest.Broker) {
-		s := newStage(t, b)
+	each(t, func(t *testing.T, s *stage) {
 		var loaded struct{ Records, Orders, Payments int }
 		s.tally("load", filepath.Join(folder, "raw_orders.csv"),
 			filepath.Join(folder, "raw_payments.csv"), "-o", "json",

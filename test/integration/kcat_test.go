@@ -14,7 +14,6 @@ import (
 	"tallystick/cmd/tally/app"
 	"tallystick/engine"
 	"tallystick/schemas/tallyv1"
-	"tallystick/test/kafkatest"
 )
 
 // TestKcat feeds an order and its payment by kcat, as the documentation shows,
@@ -84,7 +83,7 @@ func eachWithKcat(t *testing.T, test func(*testing.T, *stage)) {
 	if _, err := exec.LookPath("kcat"); err != nil {
 		t.Skipf("needs kcat, a package of Debian and others: %v", err)
 	}
-	kafkatest.Each(t, func(t *testing.T, b *kafkatest.Broker) { test(t, newStage(t, b)) })
+	each(t, test)
 }
 
 // kcat runs kcat to its end and returns what it wrote.

@@ -15,56 +15,48 @@ import (
 // A siege is how hard the kill test tries on a kind of broker.
 type siege struct {
 	orders, kills int
-	// ahead is how many orders are sent and not yet confirmed, at most: there is
+	// window is how many orders are sent and not yet confirmed, at most: there is
 	// always work to kill, and no transaction is larger.
-	ahead int
+	window int
 }
 
 func siegeOf(kind kafkatest.Kind) siege {
 	if kind == kafkatest.Fake {
-		return siege{orders: 12_000, kills: 3, ahead: 500}
+		return siege{orders: 12_000, kills: 3, window: 500}
 	}
-	return siege{orders: 200_000, kills: 10, ahead: 4_000}
+	return siege{orders: 200_000, kills: 10, window: 4_000}
 }
 
 // tail bounds what a worker may restore after a kill: the rows of the last two
 // transactions. At the first kill its table has more than that already.
-func (p siege) tail() int { return 2 * p.ahead }
+func (p siege) tail() int { return 2 * p.window }
+
+// head is how many orders are sent before those that are shared out among the
+// victim's lives, so that its table is larger than any tail.
+func (p siege) head() int { return 2 * (p.tail() + p.window) }
+
+// part is how many orders are sent in each of the victim's lives.
+func (p siege) part() int { return (p.orders - p.head()) / (p.kills + 1) }
 
 // TestKill runs two workers under load and kills one of them, again and again,
 // at random moments.
 func TestKill(t *testing.T) {
-	kafkatest.Each(t, func(t *testing.T, b *kafkatest.Broker) {
-		s := newStage(t, b)
-		plan := siegeOf(b.Kind)
-		random := rand.New(rand.NewPCG(1, uint64(plan.orders)))
+	each(t, func(t *testing.T, s *stage) {
+		plan := siegeOf(s.broker.Kind)
 		watch := s.watch()
-		dir := t.TempDir()
-		victim := s.spawn("victim", dir)
+		victim := s.spawn("victim", t.TempDir())
 		other := s.spawn("other", t.TempDir())
 		victim.holds(partitions / 2)
 		other.holds(partitions / 2)
 
 		began := time.Now()
-		var sent atomic.Int64
-		pace := s.ahead(watch, plan.ahead)
-		loaded := s.background(load{
-			name: "kill", orders: plan.orders, seed: 3, pace: func(n int) {
-				pace(n)
-				sent.Store(int64(n))
-			},
-		})
-		// The victim has half of the orders; each life takes a part of its share.
-		share := plan.orders / 2 / (plan.kills + 1)
-		for kill := range plan.kills {
-			after := share/4 + random.IntN(share/2)
-			if kill == 0 {
-				after += plan.tail() + plan.ahead
-			}
-			busy := func() bool { return int(sent.Load())-watch.Orders() > plan.ahead/2 }
-			moment := time.Duration(random.IntN(150)) * time.Millisecond // within a transaction
-			victim = killed(s, plan, victim, watch, after, moment, busy)
+		a := &attack{stage: s, siege: plan, watch: watch, random: rand.New(rand.NewPCG(1, 1))}
+		a.limit.Store(int64(plan.head() + plan.part() - plan.window))
+		loaded := s.background(load{name: "kill", orders: plan.orders, seed: 3, pace: a.pace})
+		for life := range plan.kills {
+			victim = a.kill(victim, life)
 		}
+		a.limit.Store(int64(plan.orders))
 		s.until("all orders are confirmed", func() bool { return watch.Orders() == plan.orders })
 		loaded()
 		s.until("no lag", s.caughtUp)
@@ -82,8 +74,7 @@ func TestKill(t *testing.T) {
 			t.Errorf("%d records came twice, want at least %d", result.Repeats, least)
 		}
 		s.audit(result)
-		rows := s.verify(victim, other).Rows
-		if rows != plan.orders {
+		if rows := s.verify(victim, other).Rows; rows != plan.orders {
 			t.Errorf("the workers hold %d rows, want %d", rows, plan.orders)
 		}
 		victim.end()
@@ -94,33 +85,58 @@ func TestKill(t *testing.T) {
 	})
 }
 
-// killed kills the victim once it has confirmed so many orders in this life,
-// some moment later and while it is busy, and starts it again. What it restores
+// An attack is a siege that is under way.
+type attack struct {
+	*stage
+	siege
+	watch       *checker.Watch
+	random      *rand.Rand
+	sent, limit atomic.Int64 // orders that are sent, and may be
+}
+
+// pace holds the load back: never much ahead of the workers, and never beyond
+// what the victim's present life has its share of.
+func (a *attack) pace(n int) {
+	for (n-a.watch.Orders() > a.window || int64(n) > a.limit.Load()) && a.t.Context().Err() == nil {
+		time.Sleep(pause)
+	}
+	a.sent.Store(int64(n))
+}
+
+// kill kills the victim once it has confirmed a random part of its share, some
+// moment later and while there is work, and starts it again. What it restores
 // is a tail of the changelog.
-func killed(
-	s *stage, plan siege, victim *worker, watch *checker.Watch, after int, moment time.Duration,
-	busy func() bool,
-) *worker {
-	s.t.Helper()
+func (a *attack) kill(victim *worker, life int) *worker {
+	a.t.Helper()
+	share := a.part() / 2
+	after := share/4 + a.random.IntN(share*3/8)
+	if life == 0 {
+		after += a.head() / 2
+	}
+	moment := time.Duration(a.random.IntN(150)) * time.Millisecond // within a transaction
 	mine := victim.assigned()
-	before := watch.In(mine...)
-	s.until(fmt.Sprintf("%d orders in a life", after), func() bool {
-		return watch.In(mine...) >= before+after
+	before := a.watch.In(mine...)
+	a.until(fmt.Sprintf("%d orders in life %d", after, life), func() bool {
+		return a.watch.In(mine...) >= before+after
 	})
 	<-time.After(moment)
-	s.until("there is work", busy)
+	a.limit.Add(int64(a.window))
+	a.until("there is work", func() bool {
+		return int(a.sent.Load())-a.watch.Orders() > a.window/2
+	})
 	victim.kill()
-	down, rows := time.Now(), watch.In(mine...)
-	next := s.spawn(victim.name, victim.dir).holds(len(mine))
+	down, rows := time.Now(), a.watch.In(mine...)
+	a.limit.Add(int64(a.part() - a.window))
+	next := a.spawn(victim.name, victim.dir).holds(len(mine))
 	records, from := next.restored()
-	s.t.Logf("killed with %d rows; back after %v, restored %d records", rows,
+	a.t.Logf("killed with %d rows; back after %v, restored %d records", rows,
 		time.Since(down).Round(time.Millisecond), records)
-	if records > int64(plan.tail()) || from == 0 {
-		s.t.Errorf("restored %d records from offset %d on, want a tail of at most %d", records, from,
-			plan.tail())
+	if records > int64(a.tail()) || from == 0 {
+		a.t.Errorf("restored %d records from offset %d on, want a tail of at most %d", records, from,
+			a.tail())
 	}
 	if strings.Contains(next.log.String(), "aside") {
-		s.t.Errorf("a table was set aside:\n%s", next.log)
+		a.t.Errorf("a table was set aside:\n%s", next.log)
 	}
 	return next
 }

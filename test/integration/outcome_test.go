@@ -20,8 +20,7 @@ const keyEndTxn = 26
 // transaction was committed.
 func TestUnknownOutcome(t *testing.T) {
 	const rounds, tries = 5, 3
-	kafkatest.Each(t, func(t *testing.T, b *kafkatest.Broker) {
-		s := newStage(t, b)
+	each(t, func(t *testing.T, s *stage) {
 		cutter := &kafkatest.Cutter{}
 		w := s.run("worker", t.TempDir(), []kgo.Opt{
 			kgo.Dialer(cutter.Dial), kgo.RequestRetries(tries - 1), kgo.RetryTimeout(10 * time.Second),

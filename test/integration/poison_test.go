@@ -11,8 +11,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"google.golang.org/protobuf/encoding/protowire"
-
-	"tallystick/test/kafkatest"
 )
 
 // A poison is a record that no worker can process.
@@ -140,7 +138,9 @@ func poisons() []poison {
 		{name: "two events in one", class: bad, order: true, value: text(
 			`{"orderPlaced":{"orderId":"%s","total":{"minor":1,"currency":"EUR"}},` +
 				`"orderCancelled":{"orderId":"%s"}}`)},
-		{name: "empty order id", class: bad, value: func(string) []byte { return payment("", "1", "EUR") }},
+		{name: "empty order id", class: bad, value: func(string) []byte {
+			return payment("", "1", "EUR")
+		}},
 		{name: "order id missing", class: bad, value: text(
 			`{"paymentReceived":{"paymentId":"bad","amount":{"minor":1,"currency":"EUR"}}}`)},
 		{
@@ -172,8 +172,7 @@ func poisons() []poison {
 
 // TestPoison puts bad records between good ones.
 func TestPoison(t *testing.T) {
-	kafkatest.Each(t, func(t *testing.T, b *kafkatest.Broker) {
-		s := newStage(t, b)
+	each(t, func(t *testing.T, s *stage) {
 		limit := strconv.Itoa(4 << 20)
 		_, err := s.admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{
 			{Name: "max.message.bytes", Value: &limit},

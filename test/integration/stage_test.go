@@ -72,6 +72,16 @@ type stage struct {
 	admin  *kadm.Client
 }
 
+// each runs a test on every kind of broker, on a stage of its own. The tests of
+// a short run, which are on fakes and mostly wait, run side by side.
+func each(t *testing.T, test func(*testing.T, *stage), options ...kafkatest.Option) {
+	t.Helper()
+	if testing.Short() {
+		t.Parallel()
+	}
+	kafkatest.Each(t, func(t *testing.T, b *kafkatest.Broker) { test(t, newStage(t, b)) }, options...)
+}
+
 // newStage makes the topics by the command that users make them with.
 func newStage(t *testing.T, b *kafkatest.Broker) *stage {
 	t.Helper()

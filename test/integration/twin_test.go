@@ -6,14 +6,12 @@ import (
 
 	"tallystick/cmd/tally/app"
 	"tallystick/engine"
-	"tallystick/test/kafkatest"
 )
 
 // TestTwin starts a second worker under the name of one that runs, under load.
 func TestTwin(t *testing.T) {
 	const orders = 3_000
-	kafkatest.Each(t, func(t *testing.T, b *kafkatest.Broker) {
-		s := newStage(t, b)
+	each(t, func(t *testing.T, s *stage) {
 		watch := s.watch()
 		first := s.spawn("same", t.TempDir()).holds(partitions)
 		loaded := s.background(load{

@@ -5,16 +5,13 @@ import (
 	"os"
 	"strings"
 	"testing"
-
-	"tallystick/test/kafkatest"
 )
 
 // TestWipe takes a worker's disk away. What it has afterwards is, byte for
 // byte, what it had.
 func TestWipe(t *testing.T) {
 	const orders = 2_000
-	kafkatest.Each(t, func(t *testing.T, b *kafkatest.Broker) {
-		s := newStage(t, b)
+	each(t, func(t *testing.T, s *stage) {
 		dir := t.TempDir()
 		w := s.spawn("worker", dir).holds(partitions)
 		s.process(load{name: "wipe", orders: orders, seed: 1})
