@@ -66,6 +66,12 @@ func (q *quarantine) find(s spot) (verdict, bool) {
 	return v, ok
 }
 
+func (q *quarantine) size() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.held)
+}
+
 func (q *quarantine) drop(spots []spot) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -259,3 +259,22 @@ func TestOutputsCarryTheirCausesTime(t *testing.T) {
 		}
 	}
 }
+
+// TestManyPanics: each record that makes a callback panic costs a new client,
+// but no growing wait.
+func TestManyPanics(t *testing.T) {
+	w := newWorld(t)
+	for i := range 25 {
+		w.send(leftTopic, fmt.Sprintf("p%d=panic", i))
+	}
+	w.sendMany(0, 20)
+	wk := w.start(vfs.NewMem(), func(ctx goka.Context, msg any) {
+		if msg == "panic" {
+			panic("on purpose")
+		}
+		joinSides(ctx, msg)
+	})
+	w.joined(20)
+	w.eventually("dead letters", func() bool { return len(w.committed(testDead)) == 25 })
+	wk.end()
+}

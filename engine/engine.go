@@ -258,7 +258,7 @@ func (e *Engine) consume(ctx context.Context, topics []string, h handler) error 
 	const longest = 5 * time.Second
 	wait := 50 * time.Millisecond
 	for ctx.Err() == nil {
-		done := e.stats.transactions.Load()
+		done, held := e.stats.transactions.Load(), e.poison.size()
 		err := e.live(ctx, topics, h)
 		var r restart
 		if !errors.As(err, &r) {
@@ -269,7 +269,7 @@ func (e *Engine) consume(ctx context.Context, topics []string, h handler) error 
 		}
 		e.stats.restarts.Add(1)
 		e.log.Warn("starting again with a new client", "cause", err)
-		if e.stats.transactions.Load() > done { // it got somewhere
+		if e.stats.transactions.Load() > done || e.poison.size() > held { // it got somewhere
 			wait = 50 * time.Millisecond
 		}
 		select {
