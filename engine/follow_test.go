@@ -119,3 +119,34 @@ func (w *world) said(want, never string) {
 		return found
 	})
 }
+
+// TestOpenTransactionsOfOthersDoNotHoldUp joins a table whose owner has a
+// transaction open for longer than ours may take.
+func TestOpenTransactionsOfOthersDoNotHoldUp(t *testing.T) {
+	w := newWorld(t)
+	compact := "compact"
+	_, err := w.admin.CreateTopics(t.Context(), testParts, 1,
+		map[string]*string{"cleanup.policy": &compact}, joinedTable, lookedTable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.send(joinedTable, "k1=10")
+	w.send(lookedTable, "shop=Tally")
+	owner := w.newClient(kgo.TransactionalID("owner"), kgo.TransactionTimeout(time.Minute))
+	if err := owner.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	err = owner.ProduceSync(t.Context(),
+		&kgo.Record{Topic: joinedTable, Key: []byte("k1"), Value: []byte("open")},
+		&kgo.Record{Topic: lookedTable, Key: []byte("shop"), Value: []byte("open")}).FirstErr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := w.follow(vfs.NewMem())
+	w.said("10 Tally", "open")
+	if err := owner.EndTransaction(t.Context(), kgo.TryCommit); err != nil {
+		t.Fatal(err)
+	}
+	w.said("open open", "")
+	stop()
+}

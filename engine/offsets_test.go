@@ -13,6 +13,7 @@ import (
 )
 
 const (
+	keyFetch        = 1
 	keyOffsetCommit = 8
 	keyOffsetFetch  = 9
 )
@@ -132,5 +133,32 @@ func TestTableThatIsGone(t *testing.T) {
 	wk = w.start(vfs.NewMem(), nil) // as the hint says
 	w.sendMany(100, 120)
 	w.eventually("goes on", func() bool { return len(w.rows()) == 20 })
+	wk.end()
+}
+
+// TestRestoreUnderAQuota gets answers without content, as brokers give them to
+// whoever reads faster than a quota allows.
+func TestRestoreUnderAQuota(t *testing.T) {
+	w := newWorld(t)
+	wk := w.start(vfs.NewMem(), nil)
+	w.sendMany(0, 40)
+	w.joined(40)
+	wk.end()
+	var asked atomic.Int64
+	w.cluster.ControlKey(keyFetch, func(r kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		req := r.(*kmsg.FetchRequest)
+		if req.SessionEpoch != -1 || asked.Add(1) > 3 { // only the restore asks outside of sessions
+			return nil, nil, false
+		}
+		resp := req.ResponseKind().(*kmsg.FetchResponse)
+		resp.ThrottleMillis = 5
+		return resp, nil, true
+	})
+	wk = w.start(vfs.NewMem(), nil)
+	w.eventually("restored", func() bool { return wk.e.Stats().Ready })
+	if n := wk.e.Stats().Restarts; n != 0 || len(wk.local()) != 40 {
+		t.Errorf("%d new clients, %d rows", n, len(wk.local()))
+	}
 	wk.end()
 }

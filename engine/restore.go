@@ -80,6 +80,9 @@ func (e *Engine) settled(ctx context.Context, at place) (ends, error) {
 	if err != nil {
 		return log, err
 	}
+	if at.topic != e.tableTopic() { // nothing of ours depends on what others have not decided
+		log.high = log.stable
+	}
 	patience := 2*e.cfg.TransactionTimeout + hangingMargin
 	began, wait := time.Now(), 2*time.Millisecond
 	for high := log.high; log.stable < high; wait = min(2*wait, 100*time.Millisecond) {
@@ -200,6 +203,9 @@ func (f *fetcher) ask(ctx context.Context) (*kmsg.FetchResponseTopicPartition, e
 	resp := got.(*kmsg.FetchResponse)
 	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
 		return nil, err
+	}
+	if len(resp.Topics) == 0 && resp.ThrottleMillis > 0 {
+		return nil, kerr.ThrottlingQuotaExceeded // a quota: the client waits before it asks again
 	}
 	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
 		return nil, errors.New("broker answered for another partition")
