@@ -115,6 +115,12 @@ func (m *Main) root() *cobra.Command {
 	return root
 }
 
+// groupFlags shows a verb of a group the flags that its group shares.
+const groupFlags = `{{if and .HasParent .Parent.HasParent .Parent.HasAvailablePersistentFlags}}
+
+Flags of {{.Parent.CommandPath}}:
+{{.Parent.PersistentFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}`
+
 // shortUsage is cobra's template of the usage without the flags that all verbs
 // share, which are shown once, in the help of tally itself.
 func shortUsage(template string) string {
@@ -124,7 +130,7 @@ func shortUsage(template string) string {
 	if !ok || !found {
 		return template
 	}
-	return before + begin + "\n\nFor brokers, TLS, SASL, output and log see tally --help.{{end}}" +
+	return before + begin + groupFlags + "\n\nFor brokers, TLS, SASL, output and log see tally --help.{{end}}" +
 		end + after
 }
 

@@ -173,6 +173,21 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
+// TestHintsAreOne holds that a line has one hint, whoever knows something.
+func TestHintsAreOne(t *testing.T) {
+	for _, c := range []struct{ line, hint, want string }{
+		{"a", "", "a"},
+		{"a", "b", "a (hint: b)"},
+		{"a (x)", "b", "a (x) (hint: b)"},
+		{"a (hint: x)", "b", "a (hint: x; b)"},
+		{"a (hint: x): c", "b", "a (hint: x): c (hint: b)"},
+	} {
+		if got := withHint(c.line, c.hint); got != c.want {
+			t.Errorf("%q with %q: got %q, want %q", c.line, c.hint, got, c.want)
+		}
+	}
+}
+
 func TestThousands(t *testing.T) {
 	for n, want := range map[int64]string{
 		0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1000: "-1,000",

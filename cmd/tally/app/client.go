@@ -120,7 +120,7 @@ func (m *Main) connect(ctx context.Context, s *settings, more ...kgo.Opt) (*kgo.
 	}, opts...)
 	cl, err := kgo.NewClient(append(opts, more...)...)
 	if err != nil {
-		return nil, usageError("check --brokers", "kafka: %w", err)
+		return nil, usageError("for example --brokers localhost:9092", "kafka: %w", err)
 	}
 	if err := reach(ctx, cl, s); err != nil {
 		cl.Close()

@@ -80,10 +80,18 @@ func (m *Main) complain(err error) {
 		err = errors.New("interrupted")
 	}
 	line := "tally: " + oneLine(err.Error())
-	if hint != "" {
-		line += " (hint: " + hint + ")"
+	fmt.Fprintln(m.Stderr, withHint(line, hint))
+}
+
+// withHint puts hint behind line, into the brackets of a hint that is there.
+func withHint(line, hint string) string {
+	if hint == "" {
+		return line
 	}
-	fmt.Fprintln(m.Stderr, line)
+	if before, ok := strings.CutSuffix(line, ")"); ok && strings.Contains(line, " (hint: ") {
+		return before + "; " + hint + ")"
+	}
+	return line + " (hint: " + hint + ")"
 }
 
 // oneLine folds the lines of a text into one.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
@@ -49,7 +50,8 @@ func (m *Main) loadCommand(s *settings) *cobra.Command {
 			made up, the same for the same seed: out of order, now and then twice, some unpaid.
 
 			Records are checked before they are sent; what is wrong is named by file, line and
-			column, and nothing of a file after that place is sent.`),
+			column, and nothing after that place is sent. A file can be loaded again: what is
+			there already counts as a duplicate.`),
 		Example: examples(`
 			tally load orders.csv payments.csv --mapping mapping.json
 			tally load events.jsonl
@@ -100,7 +102,9 @@ func (m *Main) load(ctx context.Context, s *settings, l *loading, files []string
 		return err
 	}
 	done, err := m.send(ctx, s, cl, l.format, records, func() string { return "" })
-	if err != nil {
+	if errors.Is(err, context.Canceled) {
+		return hinted(againHint, "load: interrupted")
+	} else if err != nil {
 		return err
 	}
 	return m.show(s, done, func(w io.Writer) error {
@@ -202,8 +206,8 @@ func producerOptions() []kgo.Opt {
 }
 
 // send produces the records and reports how far it is, and what else there is to
-// say. The first error, of a
-// record or of a file, ends it; what was sent before stays sent.
+// say. The first error, of a record or of a file, ends it; what was sent before
+// stays sent.
 func (m *Main) send(ctx context.Context, s *settings, cl *kgo.Client, format string,
 	records recordSeq, also func() string,
 ) (loaded, error) {
@@ -246,15 +250,24 @@ func (m *Main) send(ctx context.Context, s *settings, cl *kgo.Client, format str
 	return done, nil
 }
 
+// againHint is for loads that end too early.
+const againHint = "load it again: what is there already counts as a duplicate"
+
 func sendError(err error) error {
-	var place *source.PlaceError
-	if errors.As(err, &place) {
-		return hinted("mend the line and load the rest", "%w", err)
-	}
-	if errors.Is(err, context.Canceled) {
+	var (
+		place *source.PlaceError
+		path  *fs.PathError
+	)
+	switch {
+	case errors.As(err, &place):
+		return hinted("mend that and "+againHint, "%w", err)
+	case errors.As(err, &path):
+		return hinted("check the names of the files", "%w", err)
+	case errors.Is(err, context.Canceled):
 		return err
+	default:
+		return fmt.Errorf("load: %w", err)
 	}
-	return fmt.Errorf("load: %w", err)
 }
 
 func (d *loaded) add(r source.Record, size int) {

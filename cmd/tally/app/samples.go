@@ -65,6 +65,9 @@ func (s *samples) add(kind, line string) {
 }
 
 func (s *samples) write(w io.Writer) {
+	if len(s.lines) == 0 {
+		return
+	}
 	fmt.Fprintln(w, "some of what was said (money in minor units)")
 	for _, line := range s.lines {
 		fmt.Fprintln(w, "  "+line)

@@ -68,7 +68,7 @@ func newSettings(f *pflag.FlagSet) *settings {
 	f.StringVar(&s.LogFormat, "log-format", outputText,
 		"form of the log on stderr: text or json")
 	f.TextVar(&s.LogLevel, "log-level", slog.LevelInfo,
-		"least level that is logged: debug, info, warn, error")
+		"least `level` that is logged: debug, info, warn, error")
 	return s
 }
 

@@ -50,7 +50,10 @@ func (m *Main) tableVerify(s *settings, l *looking) *cobra.Command {
 		Long: paragraph(`
 			Each partition that a worker on this machine holds is compared with the fold of the
 			committed changelog up to the offset that the worker's rows stand at. Exit 1 if any
-			row differs. Several workers are named by --state-dir or --worker.`),
+			row differs. Several workers are named by --state-dir or --worker.
+
+			The end of a changelog counts what is no row as well, such as the markers of
+			transactions, so that a table with all rows stands a few offsets before it.`),
 		Example: examples(`
 			tally table verify
 			tally table verify --state-dir worker-0,worker-1 --all -o json`),

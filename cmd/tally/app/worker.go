@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lovoo/goka"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"tallystick/engine"
@@ -102,6 +103,9 @@ func (w *worker) close() error {
 	return nil
 }
 
+// rightsHint is for workers that may not do what they have to.
+const rightsHint = "docs/operations.md lists the rights that a worker needs"
+
 // explain puts what the operator can do behind the errors with which the engine
 // stops.
 func explain(err error) error {
@@ -112,19 +116,20 @@ func explain(err error) error {
 		{engine.ErrFenced, "give each worker an --instance of its own"},
 		{
 			engine.ErrMisrouted,
-			"let the producer use Kafka's default partitioner (murmur2), or run with " +
-				"--misrouted dead-letters",
+			"or set such records apart by --misrouted dead-letters",
 		},
-		{
-			engine.ErrOffsetsLost,
-			"restore the group's offsets; if all input is to be read again, delete the table's topic too",
-		},
-		{
-			engine.ErrTransactionVersion,
-			"upgrade the brokers, or accept the risk by --allow-transaction-v1",
-		},
+		{engine.ErrTransactionVersion, "accept the risk by --allow-transaction-v1"},
 		{engine.ErrTopic, "tally topics plan shows what differs"},
-		{engine.ErrStalled, "raise --transaction-timeout, or lower --interval"},
+		{engine.ErrStalled, "the settings are --transaction-timeout and --interval"},
+		{engine.ErrGroup, "see --session-timeout, or choose another group by --app"},
+		{engine.ErrRow, "docs/operations.md says what to look at"},
+		{
+			kerr.InvalidTransactionTimeout,
+			"lower --transaction-timeout, or raise transaction.max.timeout.ms of the brokers",
+		},
+		{kerr.TopicAuthorizationFailed, rightsHint},
+		{kerr.GroupAuthorizationFailed, rightsHint},
+		{kerr.TransactionalIDAuthorizationFailed, rightsHint},
 	} {
 		if errors.Is(err, known.err) {
 			return hinted(known.hint, "%w", err)
