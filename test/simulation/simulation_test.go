@@ -158,8 +158,22 @@ func runProcess(ctx context.Context, seed int64, v variant) (string, error) {
 	err := cmd.Run()
 	if ctx.Err() != nil {
 		err = errors.Join(fmt.Errorf("did not end within %v", ceiling), err)
+		return cut(culprits(output.String())), err
 	}
 	return cut(output.String()), err
+}
+
+// culprits are the stacks of a bubble that stands still: of the goroutines that
+// do not wait for virtual time or for each other, but for a mutex.
+func culprits(stacks string) string {
+	out := []string{"goroutines that wait for something else than virtual time:"}
+	for s := range strings.SplitSeq(stacks, "\n\n") {
+		head, _, _ := strings.Cut(s, "\n")
+		if strings.Contains(head, "synctest bubble") && !strings.Contains(head, "durable") {
+			out = append(out, s)
+		}
+	}
+	return strings.Join(append(out, stacks), "\n\n")
 }
 
 // cut shortens an output that nobody would read to its end.
