@@ -47,7 +47,7 @@ func TestWrongHash(t *testing.T) {
 		s.until("the worker stops", w.ended)
 		said := w.log.complaint(t)
 		want := regexp.MustCompile(regexp.QuoteMeta(engine.ErrMisrouted.Error()+": "+s.topics.Orders) +
-			`/[0-3]@[0-9]+, key "hash-\d{3}".*FNV-1a \(Sarama, Goka, .*\(hint: `)
+			`/[0-3]@[0-9]+, key "hash-\d{3}".*\(hint: .*FNV-1a \(Sarama, Goka, `)
 		if w.code != app.ExitError || !want.MatchString(said) {
 			t.Errorf("exit code %d: %s", w.code, said)
 		}

@@ -125,7 +125,7 @@ func poisons() []poison {
 			return wire(id, func(b []byte) []byte { return b[:len(b)-4] })
 		}},
 		{name: "wrong wire type", class: bad, value: func(id string) []byte {
-			return wire(id, func(b []byte) []byte { return append([]byte{3<<3 | 0, 7}, b[2:]...) })
+			return wire(id, func(b []byte) []byte { return append([]byte{3 << 3, 7}, b[2:]...) })
 		}},
 		{name: "duplicate JSON keys", class: bad, value: text(`{"paymentReceived":{"paymentId":"a",` +
 			`"paymentId":"b","orderId":"%s","amount":{"minor":1,"currency":"EUR"}}}`)},

@@ -26,7 +26,7 @@ func TestTwin(t *testing.T) {
 		}
 		said := stopped.log.complaint(t)
 		if stopped.code != app.ExitError || !strings.Contains(said, engine.ErrFenced.Error()) ||
-			!strings.Contains(said, "(hint: give each worker an --instance of its own)") {
+			!strings.Contains(said, "(hint: give each worker an --instance") {
 			t.Errorf("exit code %d: %s", stopped.code, said)
 		}
 		s.until("the other confirms all", func() bool { return watch.Orders() == orders })
