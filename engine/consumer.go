@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/IBM/sarama"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -28,7 +29,7 @@ func (t tables) ConsumePartition(
 		return nil, err
 	}
 	f := &follower{
-		client: client, topic: topic, partition: partition,
+		client: client, topic: topic, partition: partition, log: t.e.log,
 		messages: make(chan *sarama.ConsumerMessage, laneDepth),
 		errs:     make(chan *sarama.ConsumerError, 1),
 	}
@@ -65,6 +66,7 @@ func (t tables) ResumeAll() {}
 // A follower reads one partition: it implements sarama.PartitionConsumer.
 type follower struct {
 	client    *kgo.Client
+	log       *slog.Logger
 	topic     string
 	partition int32
 	messages  chan *sarama.ConsumerMessage
@@ -92,6 +94,8 @@ func (f *follower) run() {
 		}
 		err := fetchError(fetches)
 		if err != nil && f.ctx.Err() == nil {
+			f.log.Error("a table of another group is no longer followed; Goka tries again",
+				"topic", f.topic, "partition", f.partition, "error", err)
 			f.errs <- &sarama.ConsumerError{Topic: f.topic, Partition: f.partition, Err: err}
 			return
 		}

@@ -113,7 +113,7 @@ func (e *Engine) Run(ctx context.Context, g *goka.GroupGraph) error {
 	e.admin = &admin{client: client, kadm: kadm.NewClient(client), log: e.log}
 	e.running = ctx
 	if err := e.prepare(ctx, g); err != nil {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 			return nil
 		}
 		return err
@@ -162,6 +162,13 @@ func (e *Engine) prepare(ctx context.Context, g *goka.GroupGraph) error {
 	}
 	for _, out := range g.OutputStreams() {
 		e.outputs[goka.Stream(out.Topic())] = out.Codec()
+	}
+	for _, join := range g.JointTables() {
+		for _, lookup := range g.LookupTables() {
+			if join.Topic() == lookup.Topic() {
+				return fmt.Errorf("%w: %s is both joined and looked up", ErrRefused, join.Topic())
+			}
+		}
 	}
 	for _, t := range e.cfg.AllowTombstones {
 		if _, ok := e.inputs[t]; !ok {

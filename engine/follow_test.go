@@ -2,17 +2,22 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/lovoo/goka"
 	"github.com/lovoo/goka/codec"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"tallystick/engine"
+	"tallystick/topology/keyhash"
 )
 
 const (
@@ -149,4 +154,64 @@ func TestOpenTransactionsOfOthersDoNotHoldUp(t *testing.T) {
 	}
 	w.said("open open", "")
 	stop()
+}
+
+func TestJoinAndLookupOfOneTableIsRefused(t *testing.T) {
+	w := newWorld(t)
+	err := w.run(func(e *engine.Engine) *goka.GroupGraph {
+		return goka.DefineGroup(testGroup,
+			goka.Input(leftTopic, new(codec.String), e.Wrap(func(goka.Context, any) {})),
+			goka.Join(joinedTable, new(codec.String)), goka.Lookup(joinedTable, new(codec.String)))
+	})
+	if err := err(); !errors.Is(err, engine.ErrRefused) {
+		t.Errorf("ended with %v, want %v", err, engine.ErrRefused)
+	}
+}
+
+// TestFollowingGoesOnAfterAnError lets a follower fail once, behind records that
+// it has followed already.
+func TestFollowingGoesOnAfterAnError(t *testing.T) {
+	w := newWorld(t)
+	compact := "compact"
+	made, err := w.admin.CreateTopics(t.Context(), testParts, 1,
+		map[string]*string{"cleanup.policy": &compact}, joinedTable, lookedTable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := w.follow(vfs.NewMem())
+	w.send(joinedTable, "k1=1", "k1=2")
+	w.said("2 <nil>", "")
+	var failed atomic.Bool
+	w.cluster.ControlKey(keyFetch, func(r kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		req := r.(*kmsg.FetchRequest)
+		for _, topic := range req.Topics {
+			if topic.TopicID == made[joinedTable].ID && len(topic.Partitions) == 1 &&
+				topic.Partitions[0].Partition == keyhash.Partition([]byte("k1"), testParts) &&
+				!failed.Swap(true) {
+				return refuseFetch(req, kerr.TopicAuthorizationFailed), nil, true
+			}
+		}
+		return nil, nil, false
+	})
+	w.eventually("one failed", failed.Load)
+	w.send(joinedTable, "k1=3")
+	w.said("3 <nil>", "")
+	stop()
+}
+
+// refuseFetch answers every partition with why.
+func refuseFetch(req *kmsg.FetchRequest, why *kerr.Error) kmsg.Response {
+	resp := req.ResponseKind().(*kmsg.FetchResponse)
+	for _, topic := range req.Topics {
+		rt := kmsg.NewFetchResponseTopic()
+		rt.Topic, rt.TopicID = topic.Topic, topic.TopicID
+		for _, p := range topic.Partitions {
+			rp := kmsg.NewFetchResponseTopicPartition()
+			rp.Partition, rp.ErrorCode = p.Partition, why.Code
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		resp.Topics = append(resp.Topics, rt)
+	}
+	return resp
 }

@@ -103,6 +103,9 @@ func (r *replica) SetOffset(offset int64) error {
 	if err := r.e.cfg.State.Commit(state.Commit{Table: r.Table, Offset: offset}); err != nil {
 		return fmt.Errorf("%w: %s/%d: %w", ErrRow, r.at.topic, r.at.partition, err)
 	}
+	r.e.mu.Lock()
+	defer r.e.mu.Unlock()
+	r.e.ends[r.at] = offset + 1 // where Goka goes on after an error
 	return nil
 }
 
