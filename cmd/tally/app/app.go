@@ -130,8 +130,8 @@ func shortUsage(template string) string {
 	if !ok || !found {
 		return template
 	}
-	return before + begin + groupFlags + "\n\nFor brokers, TLS, SASL, output and log see tally --help.{{end}}" +
-		end + after
+	return before + begin + groupFlags +
+		"\n\nFor brokers, TLS, SASL, output and log see tally --help.{{end}}" + end + after
 }
 
 // needVerb makes cmd show its help when it is called without a verb of its own,
