@@ -18,7 +18,9 @@ import (
 )
 
 // run runs a processor whose graph define makes. It returns how to stop it.
-func (w *world) run(define func(*engine.Engine) *goka.GroupGraph, settings ...setting) func() error {
+func (w *world) run(
+	define func(*engine.Engine) *goka.GroupGraph, settings ...setting,
+) (stop func() error) {
 	w.t.Helper()
 	db := w.open(vfs.NewMem())
 	cfg := engine.Config{

@@ -19,7 +19,8 @@ func (w *world) remake(topic, name, value string) {
 	if _, err := w.admin.DeleteTopics(w.t.Context(), topic); err != nil {
 		w.t.Fatal(err)
 	}
-	_, err := w.admin.CreateTopics(w.t.Context(), testParts, 1, map[string]*string{name: &value}, topic)
+	_, err := w.admin.CreateTopics(w.t.Context(), testParts, 1,
+		map[string]*string{name: &value}, topic)
 	if err != nil {
 		w.t.Fatal(err)
 	}

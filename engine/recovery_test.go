@@ -335,7 +335,7 @@ func TestSlowCallbacks(t *testing.T) {
 	w := newWorld(t)
 	w.sendMany(0, 200)
 	wk := w.start(vfs.NewMem(), func(ctx goka.Context, msg any) {
-		time.Sleep(5 * time.Millisecond) // is what makes it slow
+		<-time.After(5 * time.Millisecond) // is what makes it slow
 		joinSides(ctx, msg)
 	}, func(c *engine.Config) { c.TransactionTimeout = 400 * time.Millisecond })
 	w.joined(200)
