@@ -92,6 +92,8 @@ func (m *Main) openDir(ctx context.Context, dir, table string) (rowSource, error
 	if errors.Is(err, state.ErrInUse) {
 		return nil, hinted("run it without --http off, or stop it",
 			"the worker of %s runs and does not answer", dir)
+	} else if state.IsCorruption(err) && !errors.Is(err, fs.ErrNotExist) {
+		return nil, hinted("start the worker: it sets the tables aside and restores them", "%w", err)
 	} else if err != nil {
 		return nil, hinted("check --state-dir", "%w", err)
 	}

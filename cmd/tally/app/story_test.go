@@ -302,6 +302,29 @@ func tampered(t *testing.T, at, dir string) {
 	}
 }
 
+// TestDamagedTable holds that a damaged table is named, and that the next worker
+// sets it aside.
+func TestDamagedTable(t *testing.T) {
+	at, dir := cluster(t), filepath.Join(t.TempDir(), "state")
+	tally(t, ExitOK, "topics", "apply", at, "--partitions", "1")
+	if err := os.MkdirAll(filepath.Join(dir, rowsDir), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	lost := filepath.Join(dir, rowsDir, "000001.sst") // and nothing that names it
+	if err := os.WriteFile(lost, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, said := tally(t, ExitError, "table", "ls", at, "--state-dir", dir)
+	if !strings.Contains(said, "(hint: start the worker") {
+		t.Errorf("a damaged table: %s", said)
+	}
+	_, said = tally(t, ExitOK, "run", at, "--state-dir", dir, "--until-idle=300ms")
+	if !strings.Contains(said, "aside="+filepath.Join(dir, rowsDir+"-aside")) {
+		t.Errorf("log: %s", said)
+	}
+	tally(t, ExitOK, "table", "ls", at, "--state-dir", dir)
+}
+
 // TestLoadStops holds that a bad line ends a load with its place, and that
 // nothing behind it is sent.
 func TestLoadStops(t *testing.T) {

@@ -70,8 +70,8 @@ func (m *Main) newWorker(c workerConfig) (*worker, error) {
 	} else if err != nil {
 		return nil, hinted("check --state-dir", "%w", err)
 	}
-	if why := db.Recovered(); why != "" {
-		c.log.Warn("tables were set aside and are restored from their changelogs", "why", why)
+	if aside := db.Recovered(); aside != "" {
+		c.log.Warn("tables were set aside and are restored from their changelogs", "aside", aside)
 	}
 	e, err := engine.New(engine.Config{
 		Brokers: c.brokers, Client: c.client, Group: c.names.ConfirmGroup, Instance: c.instance,
