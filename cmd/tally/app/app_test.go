@@ -89,7 +89,7 @@ func runLine(t *testing.T, d *datadriven.TestData) string {
 }
 
 // TestEveryVerbIsExplained holds that each verb says what it does and shows an
-// example, and that each flag says what it is for.
+// example, and that each flag says what it is for and is not one of all verbs.
 func TestEveryVerbIsExplained(t *testing.T) {
 	var walk func(cmd *cobra.Command)
 	walk = func(cmd *cobra.Command) {
@@ -102,6 +102,9 @@ func TestEveryVerbIsExplained(t *testing.T) {
 		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
 			if f.Usage == "" {
 				t.Errorf("%s --%s is not explained", cmd.CommandPath(), f.Name)
+			}
+			if all := cmd.Root().PersistentFlags().Lookup(f.Name); all != nil && all != f {
+				t.Errorf("%s --%s hides the flag of all verbs", cmd.CommandPath(), f.Name)
 			}
 		})
 		for _, sub := range cmd.Commands() {

@@ -96,14 +96,17 @@ func (m *Main) auditCluster(ctx context.Context, s *settings, cl *kgo.Client, g 
 func writeReport(w io.Writer, r *audit.Report) error {
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	line := func(name string, n int64, note string) {
-		fmt.Fprintf(out, "  %s\t%s\t  %s\n", name, thousands(n), note)
+		if note != "" {
+			note = "  " + note
+		}
+		fmt.Fprintf(out, "  %s\t%s\t%s\n", name, thousands(n), note)
 	}
 	fmt.Fprintln(w, "orders and payments")
 	line("orders", r.Orders, "")
 	line("confirmed", r.Confirmed, "paid in full")
 	line("pending", r.Pending, "not paid in full yet")
 	if r.Cancelled > 0 {
-		line("cancelled", r.Cancelled, "")
+		line("cancelled", r.Cancelled, "cancelled or rejected before they were paid")
 	}
 	line("payments", r.Payments, "")
 	for _, some := range []struct {
@@ -114,7 +117,7 @@ func writeReport(w io.Writer, r *audit.Report) error {
 		{"excess", r.Excess, "payments that were, in part or in whole, too much"},
 		{"waiting", r.Waiting, "payments for orders that are not paid in full, or not there yet"},
 		{"mismatched", r.Mismatched, "payments in another currency than their order"},
-		{"unmatched", r.Unmatched, "payments for orders that were cancelled"},
+		{"unmatched", r.Unmatched, "payments for orders that were cancelled, or that take no more"},
 		{"reversed", r.Reversed, "payments that were taken back in time"},
 		{"duplicates", r.Duplicates, "records that came again"},
 		{"conflicted", r.Conflicted, "records that came again with another content"},

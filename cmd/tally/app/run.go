@@ -75,7 +75,8 @@ func (r *running) register(cmd *cobra.Command) {
 	f.DurationVar(&r.transaction, "transaction-timeout", 15*time.Second,
 		"how long others wait for a transaction of a worker that died")
 	f.BoolVar(&r.leave, "leave", false, "give the place in the group up at the end")
-	f.DurationVar(&r.idle, "until-idle", 0, "end when there was nothing to do for so long")
+	f.DurationVar(&r.idle, "until-idle", 0,
+		"end when there was nothing to do for so long, as in --until-idle=5s")
 	f.Lookup("until-idle").NoOptDefVal = "2s"
 	f.StringVar(&r.misrouted, "misrouted", "stop",
 		"what to do about a record in the wrong partition for its key: stop or dead-letters")
@@ -91,6 +92,9 @@ func (r *running) register(cmd *cobra.Command) {
 // known refuses processors that are not there.
 func known(processors []string) error {
 	for _, p := range processors {
+		if _, err := time.ParseDuration(p); err == nil {
+			return usageError("write --until-idle="+p, "there is no processor %q", p)
+		}
 		if p != topology.Confirm {
 			return usageError("the only one is "+topology.Confirm, "there is no processor %q", p)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"text/tabwriter"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -69,9 +70,11 @@ func (s *samples) write(w io.Writer) {
 		return
 	}
 	fmt.Fprintln(w, "some of what was said (money in minor units)")
+	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, line := range s.lines {
-		fmt.Fprintln(w, "  "+line)
+		fmt.Fprintln(out, "  "+line)
 	}
+	out.Flush()
 	fmt.Fprintln(w)
 }
 
@@ -90,7 +93,7 @@ func confirmed(r *kgo.Record) (kind, line string, err error) {
 		}
 	}
 	return fmt.Sprint("confirmed", min(len(shares), 2)),
-		fmt.Sprintf("OrderConfirmed  %s: %s %s by %s", c.GetOrderId(), c.GetTotal().GetCurrency(),
+		fmt.Sprintf("OrderConfirmed\t%s: %s %s by %s", c.GetOrderId(), c.GetTotal().GetCurrency(),
 			thousands(c.GetTotal().GetMinor()), strings.Join(shares, ", ")), nil
 }
 
@@ -101,13 +104,13 @@ func exceptional(r *kgo.Record) (kind, line string, err error) {
 		return "", "", err
 	}
 	if x := m.GetPaymentExcess(); x != nil {
-		return "excess", fmt.Sprintf("PaymentExcess   %s: %s %s of %s were too much", x.GetOrderId(),
+		return "excess", fmt.Sprintf("PaymentExcess\t%s: %s %s of %s were too much", x.GetOrderId(),
 			x.GetExcess().GetCurrency(), thousands(x.GetExcess().GetMinor()), x.GetPaymentId()), nil
 	}
 	envelope := m.ProtoReflect()
 	event := envelope.WhichOneof(envelope.Descriptor().Oneofs().ByName("event"))
 	name := string(event.Message().Name())
-	return name, fmt.Sprintf("%-15s %s", name, r.Key), nil
+	return name, fmt.Sprintf("%s\t%s", name, r.Key), nil
 }
 
 // refused tells of a dead letter.
@@ -119,7 +122,7 @@ func refused(r *kgo.Record) (kind, line string, err error) {
 	if h["tally.topic"] == "" {
 		return "", "", errors.New("a dead letter does not tell its origin")
 	}
-	return "refused", fmt.Sprintf("dead letter     %s: %s", r.Key, h["tally.reason"]), nil
+	return "refused", fmt.Sprintf("dead letter\t%s: %s", r.Key, h["tally.reason"]), nil
 }
 
 // overtaken counts the payments that come before their order, as they go by.

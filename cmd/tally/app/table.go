@@ -29,7 +29,7 @@ const patience = 40 * time.Second
 type looking struct {
 	stateDirs, workers []string
 	changelog          bool
-	prefix             string
+	keys               string // how the keys begin
 	limit              int
 }
 
@@ -45,7 +45,7 @@ func (m *Main) tableCommand(s *settings) *cobra.Command {
 		Example: examples(`
 			tally table ls
 			tally table get o1-000042
-			tally table scan --prefix o1-0000 --limit 10
+			tally table scan --key-prefix o1-0000 --limit 10
 			tally table verify`),
 		GroupID: groupLook,
 	}
@@ -248,7 +248,7 @@ func (m *Main) tableScan(s *settings, l *looking) *cobra.Command {
 		Short: "Print rows, one JSON object a line",
 		Example: examples(`
 			tally table scan --limit 10
-			tally table scan --prefix o1-0000 --changelog`),
+			tally table scan --key-prefix o1-0000 --changelog`),
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if l.limit < 0 {
@@ -267,7 +267,7 @@ func (m *Main) tableScan(s *settings, l *looking) *cobra.Command {
 			return m.scan(cmd.Context(), l, log.Partitions(s.names().ConfirmTable), sources)
 		},
 	}
-	cmd.Flags().StringVar(&l.prefix, "prefix", "", "only keys that begin so")
+	cmd.Flags().StringVar(&l.keys, "key-prefix", "", "only keys that begin so")
 	cmd.Flags().IntVar(&l.limit, "limit", 100, "end after so many rows; 0 for all")
 	l.changelogFlag(cmd)
 	return cmd
@@ -285,7 +285,7 @@ func (m *Main) scan(ctx context.Context, l *looking, partitions int32, sources [
 		if i < 0 {
 			continue
 		}
-		_, err := sources[i].dump(ctx, p, l.prefix, func(key string, value []byte) error {
+		_, err := sources[i].dump(ctx, p, l.keys, func(key string, value []byte) error {
 			shown, err := showRow(sources[i], p, key, value)
 			if err != nil {
 				return err
