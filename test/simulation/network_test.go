@@ -128,6 +128,7 @@ func (c *conn) Write(b []byte) (int, error) {
 	if c.n.dead.Load() {
 		return 0, errSevered
 	}
+	c.n.s.beat.Add(1)
 	c.n.s.delay()
 	if len(b) > 6 {
 		key := binary.BigEndian.Uint16(b[4:])

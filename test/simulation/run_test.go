@@ -47,6 +47,7 @@ type simulation struct {
 	cluster *kfake.Cluster
 	chance  *chance
 	began   time.Time
+	beat    *atomic.Int64
 	healed  atomic.Bool
 	healing chan struct{} // closed when healed
 	// compacts tells that the changelog is compacted while the workers restore
@@ -110,10 +111,11 @@ func (s *simulation) deadly(kind string, n int) bool {
 	return !s.healed.Load() && s.chance.oneIn("kill: "+kind, n)
 }
 
-// simulate runs one seed in a bubble of its own.
-func simulate(t *testing.T, seed int64, v variant) (s *simulation) {
+// simulate runs one seed in a bubble of its own. The beat counts requests.
+func simulate(t *testing.T, seed int64, v variant, beat *atomic.Int64) (s *simulation) {
 	synctest.Test(t, func(t *testing.T) {
 		s = newSimulation(seed, v)
+		s.beat = beat
 		s.all(t)
 	})
 	return s
