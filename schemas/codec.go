@@ -110,6 +110,25 @@ func (c Codec[T]) JSON(m T) ([]byte, error) {
 	return b, nil
 }
 
+// Text is a codec that writes the JSON form instead of the binary one, for topics
+// that people or tools without the schema read. It reads both.
+type Text[T proto.Message] struct{ Codec[T] }
+
+// Text returns c as a codec that writes JSON.
+func (c Codec[T]) Text() Text[T] { return Text[T]{c} }
+
+// Encode returns the JSON form of value, which must be a T and valid.
+func (t Text[T]) Encode(value any) ([]byte, error) {
+	m, ok := value.(T)
+	if !ok {
+		return nil, fmt.Errorf("schemas: %T is not a %s", value, t.kind)
+	}
+	if err := t.check(m); err != nil {
+		return nil, fmt.Errorf("schemas: %s: %w", t.kind, err)
+	}
+	return t.JSON(m)
+}
+
 // parse reads either form and checks what it has read.
 func (c Codec[T]) parse(b []byte) (T, error) {
 	var none T

@@ -21,6 +21,8 @@ type Topics struct {
 	// CloudEvents puts ce_* headers on what is emitted. It costs as much as the
 	// decision itself.
 	CloudEvents bool
+	// JSON writes confirmations and exceptions in their JSON form.
+	JSON bool
 }
 
 // Define is [Rules.Define] with the rules for exactly-once delivery.
@@ -42,11 +44,15 @@ func (r Rules) Define(
 		source:        t.Group,
 		headers:       t.CloudEvents,
 	}
+	var confirmations, exceptions goka.Codec = schemas.Confirmations, schemas.Exceptions
+	if t.JSON {
+		confirmations, exceptions = schemas.Confirmations.Text(), schemas.Exceptions.Text()
+	}
 	return goka.DefineGroup(goka.Group(t.Group),
 		goka.Input(goka.Stream(t.Orders), schemas.Orders, wrap(p.order)),
 		goka.Input(goka.Stream(t.Payments), schemas.Payments, wrap(p.payment)),
-		goka.Output(p.confirmations, schemas.Confirmations),
-		goka.Output(p.exceptions, schemas.Exceptions),
+		goka.Output(p.confirmations, confirmations),
+		goka.Output(p.exceptions, exceptions),
 		goka.Persist(schemas.ConfirmRows),
 	)
 }

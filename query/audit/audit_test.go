@@ -1,6 +1,7 @@
 package audit_test
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -326,6 +327,31 @@ func TestRepeats(t *testing.T) {
 	w.confirmations = w.confirmations[1:3]
 	if r := w.audit(true); r.Audit != audit.Differences {
 		t.Error("a lost confirmation was not noticed")
+	}
+}
+
+// TestJSON holds that what was said in JSON is judged as if it were binary.
+func TestJSON(t *testing.T) {
+	w := everyday(t)
+	for _, r := range w.confirmations {
+		m, err := schemas.Confirmations.Unmarshal(r.Value)
+		w.must(err)
+		r.Value, err = schemas.Confirmations.JSON(m)
+		w.must(err)
+	}
+	for _, r := range w.exceptions {
+		m, err := schemas.Exceptions.Unmarshal(r.Value)
+		w.must(err)
+		r.Value, err = schemas.Exceptions.JSON(m)
+		w.must(err)
+	}
+	if r := w.audit(false); r.Audit != audit.OK {
+		t.Errorf("differences: %v", r.Differences)
+	}
+	r := w.confirmations[0]
+	r.Value = bytes.Replace(r.Value, []byte(`"minor":"`), []byte(`"minor":"1`), 1)
+	if r := w.audit(false); r.Audit != audit.Differences {
+		t.Error("a changed confirmation was not noticed")
 	}
 }
 

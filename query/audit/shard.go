@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"google.golang.org/protobuf/proto"
 
 	"tallystick/processors/confirm"
 	"tallystick/schemas"
@@ -212,13 +213,25 @@ func (s *Shard) fault(r *kgo.Record) string {
 // Confirmation takes in a record of the confirmations.
 func (s *Shard) Confirmation(r *kgo.Record) {
 	h := s.key(r.Key)
-	h.confirmations = append(h.confirmations, output{r.Offset, bytes.Clone(r.Value)})
+	h.confirmations = append(h.confirmations, output{r.Offset, binary(schemas.Confirmations, r.Value)})
 }
 
 // Exception takes in a record of the exceptions.
 func (s *Shard) Exception(r *kgo.Record) {
 	h := s.key(r.Key)
-	h.exceptions = append(h.exceptions, output{r.Offset, bytes.Clone(r.Value)})
+	h.exceptions = append(h.exceptions, output{r.Offset, binary(schemas.Exceptions, r.Value)})
+}
+
+// binary returns a copy of value, in the binary form if it was said in JSON.
+func binary[T proto.Message](c schemas.Codec[T], value []byte) []byte {
+	if bytes.HasPrefix(value, []byte("{")) {
+		if m, err := c.Unmarshal(value); err == nil {
+			if b, err := c.Marshal(m); err == nil {
+				return b
+			}
+		}
+	}
+	return bytes.Clone(value)
 }
 
 // Row takes in a record of the table's changelog.

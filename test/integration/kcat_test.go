@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/encoding/protojson"
 
 	"tallystick/cmd/tally/app"
 	"tallystick/engine"
@@ -28,7 +28,7 @@ func TestKcat(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := s.run("worker", t.TempDir(), nil)
+		w := s.run("worker", t.TempDir(), nil, "--format", "json")
 		w.holds(partitions)
 		const murmur2 = "topic.partitioner=murmur2_random"
 		line := func(value []byte) string { return "order-1|" + string(bytes.TrimSpace(value)) + "\n" }
@@ -41,7 +41,7 @@ func TestKcat(t *testing.T) {
 			"-X", "isolation.level=read_committed", "-f", "%k|%s", "-D", "")
 		key, value, _ := strings.Cut(read, "|")
 		var e tallyv1.ConfirmationEvent
-		if err := proto.Unmarshal([]byte(value), &e); err != nil || key != "order-1" ||
+		if err := protojson.Unmarshal([]byte(value), &e); err != nil || key != "order-1" ||
 			e.GetOrderConfirmed().GetTotal().GetMinor() != 4200 {
 			t.Errorf("kcat reads %q: %v", read, err)
 		}

@@ -26,6 +26,7 @@ const defaultStateDir = "tally-state"
 type running struct {
 	stateDir, instance, guarantee string
 	http, misrouted, profile      string
+	format                        string
 	interval, session             time.Duration
 	transaction, idle             time.Duration
 	leave, oldBrokers             bool
@@ -68,6 +69,8 @@ func (r *running) register(cmd *cobra.Command) {
 		"exactly-once, or at-least-once for brokers without transactions")
 	f.StringVar(&r.http, "http", "127.0.0.1:0",
 		"address of /livez, /readyz, /metrics and, for this machine only, /tables; \"off\" for none")
+	f.StringVar(&r.format, "format", formatProtobuf,
+		"form of the confirmations and exceptions: protobuf, or json for tools without the schema")
 	f.DurationVar(&r.interval, "interval", 100*time.Millisecond,
 		"how long a transaction collects records, which is how long a confirmation waits")
 	f.DurationVar(&r.session, "session-timeout", 30*time.Second,
@@ -107,10 +110,13 @@ func (m *Main) workerConfig(s *settings, r *running, client []kgo.Opt) (workerCo
 	c := workerConfig{
 		brokers: s.Brokers, client: client, names: s.names(), dir: r.stateDir,
 		instance: r.instance, interval: r.interval, session: r.session, transaction: r.transaction,
-		leave: r.leave, oldBrokers: r.oldBrokers, log: m.logger(s),
+		leave: r.leave, oldBrokers: r.oldBrokers, json: r.format == formatJSON, log: m.logger(s),
 		cacheBytes: r.cacheMiB << 20, rowBytes: r.rowCacheMiB << 20,
 	}
 	var err error
+	if r.format != formatProtobuf && r.format != formatJSON {
+		return c, usageError("use protobuf or json", "--format has no form %q", r.format)
+	}
 	if c.guarantee, err = engine.ParseGuarantee(r.guarantee); err != nil {
 		return c, usageError("use exactly-once or at-least-once", "--guarantee has no %q", r.guarantee)
 	}

@@ -353,11 +353,11 @@ func TestLoadStops(t *testing.T) {
 }
 
 // TestJaffleShop loads the data set that docs/jaffle_shop.json is for, from the
-// directory that TALLY_JAFFLE_SHOP names.
+// directory that TALLY_JAFFLE names.
 func TestJaffleShop(t *testing.T) {
-	data := os.Getenv("TALLY_JAFFLE_SHOP")
+	data := os.Getenv("TALLY_JAFFLE")
 	if data == "" {
-		t.Skip("TALLY_JAFFLE_SHOP names no directory with the data set")
+		t.Skip("TALLY_JAFFLE names no directory with the data set")
 	}
 	files, err := filepath.Glob(filepath.Join(data, "*.csv"))
 	if err != nil || len(files) != 3 {

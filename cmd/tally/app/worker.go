@@ -43,6 +43,7 @@ type workerConfig struct {
 	transaction time.Duration
 	leave       bool
 	oldBrokers  bool
+	json        bool
 	misrouted   engine.Misrouted
 	cacheBytes  int64
 	rowBytes    int64
@@ -85,7 +86,7 @@ func (m *Main) newWorker(c workerConfig) (*worker, error) {
 	rules := confirm.Rules{RepeatSpeech: c.guarantee == engine.AtLeastOnce}
 	graph := rules.Define(confirm.Topics{
 		Group: c.names.ConfirmGroup, Orders: c.names.Orders, Payments: c.names.Payments,
-		Confirmations: c.names.Confirmations, Exceptions: c.names.Exceptions,
+		Confirmations: c.names.Confirmations, Exceptions: c.names.Exceptions, JSON: c.json,
 	}, func(cb goka.ProcessCallback) goka.ProcessCallback { return e.Wrap(cb, schemas.CheckKey) })
 	return &worker{engine: e, db: db, graph: graph, names: c.names, dir: c.dir}, nil
 }
