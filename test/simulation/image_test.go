@@ -3,6 +3,7 @@ package simulation
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -59,7 +60,7 @@ func (w *worker) images(disk vfs.FS) (images []image, err error) {
 		if err != nil {
 			return nil, err
 		}
-		i.what, i.partition = "crash image of "+w.name+w.s.clock(), id.Partition
+		i.what, i.partition = fmt.Sprintf("crash image of %s at %s", w.name, strings.TrimSpace(w.s.clock())), id.Partition
 		images = append(images, i)
 	}
 	return images, nil

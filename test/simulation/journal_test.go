@@ -13,10 +13,6 @@ type journal struct {
 	s *simulation
 }
 
-// cutByKfake counts tables that were rebuilt because kfake's compaction raises
-// the start of the log, which Kafka's does not.
-const cutByKfake = "rebuilt tables by kfake"
-
 // Handle looks at a line: where a restore begins tells whether a crash cost
 // more than the tail of the changelog.
 func (j journal) Handle(ctx context.Context, r slog.Record) error {
@@ -25,16 +21,11 @@ func (j journal) Handle(ctx context.Context, r slog.Record) error {
 		attrs[a.Key] = a.Value
 		return true
 	})
-	switch r.Message {
-	case "restored":
+	if r.Message == "restored" {
 		p, from := int32(attrs["partition"].Int64()), attrs["from"].Int64()
 		if on, ok := j.w.onDisk[p]; ok && from <= on {
 			j.s.complain("%s restored partition %d from %d, and had it up to %d",
 				j.w.name, p, from, on)
-		}
-	case "setting a table aside and rebuilding it":
-		if j.s.compacts && strings.Contains(attrs["why"].String(), "the changelog begins at") {
-			j.s.count(cutByKfake)
 		}
 	}
 	return j.Handler.Handle(ctx, r)

@@ -132,10 +132,6 @@ func (c *conn) Write(b []byte) (int, error) {
 	c.n.s.delay()
 	if len(b) > 6 {
 		key := binary.BigEndian.Uint16(b[4:])
-		if key == keyProduce && c.n.s.compacts {
-			c.n.s.quiet <- struct{}{}
-			defer func() { <-c.n.s.quiet }()
-		}
 		if key == keyEndTxn {
 			c.n.lose()
 		}

@@ -50,11 +50,7 @@ type simulation struct {
 	beat    *atomic.Int64
 	healed  atomic.Bool
 	healing chan struct{} // closed when healed
-	// compacts tells that the changelog is compacted while the workers restore
-	// from it.
-	compacts bool
-	quiet    chan struct{} // taken while a batch is sent, or none may be
-	latency  bool          // requests take time
+	latency bool          // requests take time
 
 	mu         sync.Mutex
 	counts     map[string]int
@@ -125,9 +121,9 @@ func newSimulation(seed int64, v variant) *simulation {
 	s := &simulation{
 		seed: seed, variant: v, names: topology.Options{}.Names(), chance: newChance(seed),
 		began: time.Now(), healing: make(chan struct{}), counts: map[string]int{},
-		quiet: make(chan struct{}, 1), compacts: seed%3 == 0, latency: os.Getenv(envLatency) != "",
+		latency: os.Getenv(envLatency) != "",
 	}
-	s.seen.log, s.seen.tapped = map[int32][]entry{}, s.compacts
+	s.seen.log = map[int32][]entry{}
 	return s
 }
 
@@ -138,7 +134,10 @@ func (s *simulation) all(t *testing.T) {
 	// one waits with a mutex for what another asks the coordinator.
 	s.cluster, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9101),
 		kfake.ListenFn(s.net.Listen), kfake.BrokerConfigs(map[string]string{
-			"log.cleaner.backoff.ms": "864000000", // not by itself: see compact
+			// Never: kfake's compaction takes what an open transaction wrote for
+			// committed, and drops abort markers that readers still wait for. Both
+			// lose rows, which Kafka's does not.
+			"log.cleaner.backoff.ms": "864000000",
 		}))
 	if err != nil {
 		t.Fatal(err)
@@ -184,12 +183,6 @@ func (s *simulation) run(ctx context.Context, admin *kadm.Client) {
 	all.Go(func() { s.load(work) })
 	all.Go(func() { s.watch(work, admin) })
 	all.Go(func() { s.elect(work) })
-	if s.compacts {
-		tap := s.tap()
-		defer tap.Close()
-		all.Go(func() { s.follow(work, tap) })
-		all.Go(func() { s.compact(work) })
-	}
 	for range timedKills {
 		r := s.chance.draw("timed kill")
 		after, w := time.Duration(r.Int64N(int64(span))), ws[r.IntN(workers)]
@@ -222,7 +215,7 @@ func (s *simulation) run(ctx context.Context, admin *kadm.Client) {
 	if err := s.observe(ctx, admin); err != nil {
 		s.complain("%v", err)
 	}
-	if n := s.counts["rebuilt tables"]; n > s.counts[cutByKfake] {
+	if n := s.counts["rebuilt tables"]; n > 0 {
 		s.complain("%d tables were rebuilt", n)
 	}
 	s.complaints = append(s.complaints, s.seen.verify()...)
@@ -245,33 +238,6 @@ func (s *simulation) load(ctx context.Context) {
 	}
 	if err := client.Flush(ctx); err != nil {
 		s.complain("load: %v", err)
-	}
-}
-
-// compact compacts the changelog now and then, at moments when nobody writes and
-// no transaction is open: kfake's compaction takes what is not decided for
-// decided, and would lose the rows that an aborted transaction wrote again.
-func (s *simulation) compact(ctx context.Context) {
-	for ctx.Err() == nil {
-		pause := 5 * time.Minute
-		s.quiet <- struct{}{}
-		synctest.Wait() // whatever was sent has arrived
-		open := false
-		for p := range int32(partitions) {
-			i := s.cluster.PartitionInfo(s.names.ConfirmTable, p)
-			open = open || i != nil && i.LastStableOffset != i.HighWatermark
-		}
-		if open {
-			pause = 100 * time.Millisecond
-		} else {
-			s.count("compactions")
-			s.cluster.Compact()
-		}
-		<-s.quiet
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-		}
 	}
 }
 

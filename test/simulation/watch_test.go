@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // watch follows the group's offsets, which never go back.
@@ -106,26 +105,6 @@ func (s *simulation) elect(ctx context.Context) {
 			return
 		case <-ctx.Done():
 			return
-		}
-	}
-}
-
-// tap returns a client that reads the changelog as it is committed, before it is
-// compacted.
-func (s *simulation) tap() *kgo.Client {
-	return s.client(kgo.ConsumeTopics(s.names.ConfirmTable),
-		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()))
-}
-
-// follow keeps what the tap reads.
-func (s *simulation) follow(ctx context.Context, tap *kgo.Client) {
-	for ctx.Err() == nil {
-		fetches := tap.PollFetches(ctx)
-		for _, r := range fetches.Records() {
-			if err := s.seen.row(r); err != nil {
-				s.complain("%v", err)
-			}
 		}
 	}
 }
