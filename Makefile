@@ -6,7 +6,7 @@ PKG     ?= ./...
 SEED    ?=
 RUNS    ?=
 TIME    ?= 30s
-N       ?=
+N       ?= 1000000
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 GOLDEN   = $(shell grep -rl 'cockroachdb/datadriven"' --include='*_test.go' . | xargs -r -n1 dirname | sort -u)
 SOURCES  = $(shell git ls-files -co --exclude-standard '*.go' | grep -v '\.pb\.go$$')
@@ -22,7 +22,7 @@ build: ## the binary, into bin/tally
 	go build -trimpath -o bin/tally ./cmd/tally
 
 unit: ## fast tests: no Docker, no network, under a minute on two cores
-	go test -short $(PKG)
+	go test -short -parallel 8 $(PKG)
 
 test: negative ## everything that this machine can run: unit, simulation, real brokers
 	go test -timeout 60m $(PKG)

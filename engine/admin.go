@@ -246,7 +246,8 @@ func (a *admin) leave(ctx context.Context, group, instance string) error {
 	if err == nil {
 		err = resp.Error()
 	}
-	if err != nil && !errors.Is(err, kerr.UnknownMemberID) {
+	gone := errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.GroupIDNotFound)
+	if err != nil && !gone { // it may never have joined
 		return fmt.Errorf("engine: leave group %s: %w", group, err)
 	}
 	return nil

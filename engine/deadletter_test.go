@@ -34,6 +34,7 @@ func header(r *kgo.Record, key string) string {
 // TestBadRecordsGoToTheDeadLetters sends each kind of bad record between good
 // ones.
 func TestBadRecordsGoToTheDeadLetters(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	long := "bad" + strings.Repeat("x", 200_000)
 	bad := map[string]*kgo.Record{
@@ -105,6 +106,7 @@ func TestBadRecordsGoToTheDeadLetters(t *testing.T) {
 // topic that takes more than the dead letters do. Were its key kept whole, the
 // broker would refuse it, and the worker would never get past it.
 func TestLargestDeadLetterFits(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	wk := w.start(vfs.NewMem(), nil)
 	limit := fmt.Sprint(4 << 20)
@@ -139,6 +141,7 @@ func TestLargestDeadLetterFits(t *testing.T) {
 }
 
 func TestAllowedTombstonesReachTheCallback(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	wk := w.start(vfs.NewMem(), func(ctx goka.Context, msg any) {
 		if msg == nil {
@@ -184,6 +187,7 @@ func fnv1a(b []byte) uint32 {
 }
 
 func TestMisroutedRecordStopsTheWorker(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	astray(w, 40)
 	wk := w.start(vfs.NewMem(), nil)
@@ -202,6 +206,7 @@ func TestMisroutedRecordStopsTheWorker(t *testing.T) {
 }
 
 func TestMisroutedRecordsCanGoToTheDeadLetters(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	astray(w, 40)
 	wk := w.start(vfs.NewMem(), nil, func(c *engine.Config) {
@@ -217,6 +222,7 @@ func TestMisroutedRecordsCanGoToTheDeadLetters(t *testing.T) {
 // TestOutputTooLarge: what a broker would never take must not hold the worker
 // up for ever.
 func TestOutputTooLarge(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	wk := w.start(vfs.NewMem(), func(ctx goka.Context, msg any) {
 		if msg == "blow up" {
@@ -239,6 +245,7 @@ func TestOutputTooLarge(t *testing.T) {
 // TestOutputsCarryTheirCausesTime: an output has the timestamp of the record
 // that caused it, so that a replay gives the same.
 func TestOutputsCarryTheirCausesTime(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	wk := w.start(vfs.NewMem(), nil)
 	w.sendMany(0, 10)
@@ -263,6 +270,7 @@ func TestOutputsCarryTheirCausesTime(t *testing.T) {
 // TestManyPanics: each record that makes a callback panic costs a new client,
 // but no growing wait.
 func TestManyPanics(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for i := range 25 {
 		w.send(leftTopic, fmt.Sprintf("p%d=panic", i))

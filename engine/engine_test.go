@@ -8,6 +8,7 @@ import (
 )
 
 func TestJoinsOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.sendMany(0, 200)
 	wk := w.start(vfs.NewMem(), nil)

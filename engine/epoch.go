@@ -23,6 +23,7 @@ type epoch struct {
 	h      handler
 	client *kgo.Client
 	txn    *kgo.GroupTransactSession // nil with AtLeastOnce
+	sever  context.CancelFunc        // ends what the client waits for
 
 	open        atomic.Bool // a transaction takes outputs
 	closing     atomic.Bool
@@ -38,6 +39,9 @@ type epoch struct {
 	session    *session
 	fenced     error
 }
+
+// closePatience is how long a client may take to leave the group.
+const closePatience = 2 * time.Second
 
 // live runs one epoch. It returns nil when ctx is done, a restart if a new
 // epoch may do better, and any other error to stop.
@@ -78,7 +82,10 @@ func (e *Engine) live(ctx context.Context, topics []string, h handler) (err erro
 // connect makes the client.
 func (ep *epoch) connect(ctx context.Context, topics []string) error {
 	c := &ep.e.cfg
-	opts := append(ep.e.clientOptions(),
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ep.sever = cancel
+	opts := append([]kgo.Opt{kgo.WithContext(own)}, ep.e.clientOptions()...)
+	opts = append(opts,
 		kgo.ConsumerGroup(c.Group), kgo.ConsumeTopics(topics...),
 		kgo.Balancers(kgo.RangeBalancer()), // keeps the inputs of a partition together
 		kgo.BlockRebalanceOnPoll(),
@@ -115,6 +122,7 @@ func (ep *epoch) connect(ctx context.Context, topics []string) error {
 		ep.client, err = kgo.NewClient(append(opts, kgo.DisableAutoCommit())...)
 	}
 	if err != nil {
+		ep.sever()
 		return fmt.Errorf("engine: make client: %w", err)
 	}
 	if f := c.Probe.Client; f != nil {
@@ -353,7 +361,11 @@ func (ep *epoch) close(ctx context.Context, err error) error {
 		cancel()
 		ep.e.log.Debug("aborted before stopping", "error", e)
 	}
+	// A client that waits to be let into the group would finish that first.
+	patience := time.AfterFunc(closePatience, ep.sever)
 	ep.client.CloseAllowingRebalance()
+	patience.Stop()
+	ep.sever()
 	return err
 }
 

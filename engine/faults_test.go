@@ -38,6 +38,7 @@ func (w *world) trickle(n int) {
 // asks again. The transactions were executed. A client that goes on from the
 // offsets it remembers processes their records twice.
 func TestUnknownOutcome(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	cutter := &kafkatest.Cutter{}
 	wk := w.start(vfs.NewMem(), nil, func(c *engine.Config) {
@@ -66,6 +67,7 @@ func TestUnknownOutcome(t *testing.T) {
 // TestFaultsOfTheBroker has the broker refuse, fail and drop what a commit is
 // made of.
 func TestFaultsOfTheBroker(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	var mu sync.Mutex
 	rng := rand.New(rand.NewPCG(7, 7))
@@ -138,6 +140,7 @@ func refuseOffsets(req *kmsg.TxnOffsetCommitRequest, why *kerr.Error) kmsg.Respo
 // TestOffsetRefusedForOnePartition answers the question for the offset of one
 // partition with an error, after which the client would leave it out for ever.
 func TestOffsetRefusedForOnePartition(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.sendMany(0, 40)
 	h := w.cluster.Fault(kfake.Fault{
@@ -153,6 +156,7 @@ func TestOffsetRefusedForOnePartition(t *testing.T) {
 }
 
 func TestBrokersWithoutSafeTransactionsAreRefused(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	req := kmsg.NewPtrUpdateFeaturesRequest()
 	f := kmsg.NewUpdateFeaturesRequestFeatureUpdate()
@@ -176,6 +180,7 @@ func TestBrokersWithoutSafeTransactionsAreRefused(t *testing.T) {
 }
 
 func TestMissingTopicIsNamed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	if _, err := w.admin.DeleteTopics(t.Context(), rightTopic); err != nil {
 		t.Fatal(err)
@@ -187,6 +192,7 @@ func TestMissingTopicIsNamed(t *testing.T) {
 }
 
 func TestUnevenInputsAreNamed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	if _, err := w.admin.DeleteTopics(t.Context(), rightTopic); err != nil {
 		t.Fatal(err)
@@ -201,6 +207,7 @@ func TestUnevenInputsAreNamed(t *testing.T) {
 }
 
 func TestTableThatIsNotCompactedIsNamed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	if _, err := w.admin.CreateTopic(t.Context(), testParts, 1, nil, testTable); err != nil {
 		t.Fatal(err)
@@ -214,6 +221,7 @@ func TestTableThatIsNotCompactedIsNamed(t *testing.T) {
 // TestInputDeletedBeforeItWasRead loses records to retention while the worker
 // is away: it must say so, not skip them.
 func TestInputDeletedBeforeItWasRead(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	fs := vfs.NewMem()
 	wk := w.start(fs, nil)
@@ -240,6 +248,7 @@ func TestInputDeletedBeforeItWasRead(t *testing.T) {
 }
 
 func TestConfigNamesEachProblem(t *testing.T) {
+	t.Parallel()
 	_, err := engine.New(engine.Config{Interval: time.Hour, MaxRecords: -1})
 	for _, want := range []string{"brokers", "group", "instance", "state", "interval", "max-records"} {
 		if err == nil || !contains(err.Error(), want+":") {

@@ -29,6 +29,7 @@ const (
 // in transactions: one joined by partition, one looked up by any key. What is
 // not committed is never seen; what comes later is followed.
 func TestJoinsAndLooksUpTablesOfOthers(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	compact := "compact"
 	_, err := w.admin.CreateTopics(t.Context(), testParts, 1,
@@ -128,6 +129,7 @@ func (w *world) said(want, never string) {
 // TestOpenTransactionsOfOthersDoNotHoldUp joins a table whose owner has a
 // transaction open for longer than ours may take.
 func TestOpenTransactionsOfOthersDoNotHoldUp(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	compact := "compact"
 	_, err := w.admin.CreateTopics(t.Context(), testParts, 1,
@@ -157,6 +159,7 @@ func TestOpenTransactionsOfOthersDoNotHoldUp(t *testing.T) {
 }
 
 func TestJoinAndLookupOfOneTableIsRefused(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	err := w.run(func(e *engine.Engine) *goka.GroupGraph {
 		return goka.DefineGroup(testGroup,
@@ -171,6 +174,7 @@ func TestJoinAndLookupOfOneTableIsRefused(t *testing.T) {
 // TestFollowingGoesOnAfterAnError lets a follower fail once, behind records that
 // it has followed already.
 func TestFollowingGoesOnAfterAnError(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	compact := "compact"
 	made, err := w.admin.CreateTopics(t.Context(), testParts, 1,

@@ -52,6 +52,7 @@ func (w *world) run(
 
 // TestLoopback sends records to the processor itself under other keys.
 func TestLoopback(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	stop := w.run(func(e *engine.Engine) *goka.GroupGraph {
 		return goka.DefineGroup(testGroup,
@@ -77,6 +78,7 @@ func TestLoopback(t *testing.T) {
 
 // TestMorePartitionsStopTheWorker adds partitions to an input while it is read.
 func TestMorePartitionsStopTheWorker(t *testing.T) {
+	t.Parallel()
 	for name, grow := range map[string][]string{
 		"all inputs": {leftTopic, rightTopic}, "one input": {leftTopic},
 	} {
@@ -103,6 +105,7 @@ func TestMorePartitionsStopTheWorker(t *testing.T) {
 // TestTransactionTimeoutAboveTheBrokers is refused by the broker, which a new
 // client does not change.
 func TestTransactionTimeoutAboveTheBrokers(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	wk := w.start(vfs.NewMem(), nil, func(c *engine.Config) { c.TransactionTimeout = time.Hour })
 	if err := wk.wait(false); !errors.Is(err, kerr.InvalidTransactionTimeout) {
@@ -113,6 +116,7 @@ func TestTransactionTimeoutAboveTheBrokers(t *testing.T) {
 // TestStopWhileLookingUp stops a worker whose callbacks look up another table:
 // what is in flight is finished with the table still there.
 func TestStopWhileLookingUp(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	compact := "compact"
 	_, err := w.admin.CreateTopics(t.Context(), testParts, 1,

@@ -34,6 +34,7 @@ func noise(n int) string {
 }
 
 func TestDeadLetterThatIsRefusedStopsTheWorker(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.remake(testDead, "max.message.bytes", "2000")
 	wk := w.start(vfs.NewMem(), nil)
@@ -46,6 +47,7 @@ func TestDeadLetterThatIsRefusedStopsTheWorker(t *testing.T) {
 // TestOutputsOfATopicWithALowLimit: outputs that the topic takes one by one must
 // get there, and only the one that it would never take is a dead letter.
 func TestOutputsOfATopicWithALowLimit(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.remake(joinedTopic, "max.message.bytes", "20000")
 	wk := w.start(vfs.NewMem(), func(ctx goka.Context, msg any) {

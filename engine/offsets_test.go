@@ -21,6 +21,7 @@ const (
 // TestOffsetsThatAreGoneForAMoment begins with a coordinator that, once, knows
 // of no offsets. Reading from the start would count everything twice.
 func TestOffsetsThatAreGoneForAMoment(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	fs := vfs.NewMem()
 	wk := w.start(fs, nil)
@@ -69,6 +70,7 @@ func noOffsets(req *kmsg.OffsetFetchRequest) kmsg.Response {
 // TestAtLeastOnceGetsOverItsFirstCommit loses the first offset commit of a
 // group. Its rows are in the changelog then, which must not stop the worker.
 func TestAtLeastOnceGetsOverItsFirstCommit(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	var asked atomic.Int64
 	w.cluster.ControlKey(keyOffsetCommit, func(r kmsg.Request) (kmsg.Response, error, bool) {
@@ -106,6 +108,7 @@ func refuseCommit(req *kmsg.OffsetCommitRequest, why *kerr.Error) kmsg.Response 
 // TestTableThatIsGone deletes the table's topic, and makes it again, while the
 // group keeps its offsets. Going on with an empty table would be silent loss.
 func TestTableThatIsGone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	fs := vfs.NewMem()
 	wk := w.start(fs, nil)
@@ -140,6 +143,7 @@ func TestTableThatIsGone(t *testing.T) {
 // TestRestoreUnderAQuota gets answers without content, as brokers give them to
 // whoever reads faster than a quota allows.
 func TestRestoreUnderAQuota(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	wk := w.start(vfs.NewMem(), nil)
 	w.sendMany(0, 40)

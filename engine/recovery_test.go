@@ -17,6 +17,7 @@ import (
 )
 
 func TestRestartReadsOnlyTheTail(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	fs := vfs.NewMem()
 	wk := w.start(fs, nil)
@@ -33,6 +34,7 @@ func TestRestartReadsOnlyTheTail(t *testing.T) {
 }
 
 func TestWipedTableIsTheSame(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	wk := w.start(vfs.NewMem(), nil)
 	w.sendMany(0, 300)
@@ -53,6 +55,7 @@ func TestWipedTableIsTheSame(t *testing.T) {
 // TestCrashBetweenKafkaAndDisk stops the world between the two commits, the
 // moment for which the protocol is made, and goes on from the disk as it was.
 func TestCrashBetweenKafkaAndDisk(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.sendMany(0, 50)
 	fs := vfs.NewCrashableMem()
@@ -101,6 +104,7 @@ func TestCrashBetweenKafkaAndDisk(t *testing.T) {
 }
 
 func TestTwinIsFenced(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	first := w.start(vfs.NewMem(), nil)
 	w.sendMany(0, 50)
@@ -116,6 +120,7 @@ func TestTwinIsFenced(t *testing.T) {
 }
 
 func TestSecondWorkerTakesItsShare(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.sendMany(0, 200)
 	fs := vfs.NewMem()
@@ -140,6 +145,7 @@ func TestSecondWorkerTakesItsShare(t *testing.T) {
 func leaving(c *engine.Config) { c.LeaveOnStop = true }
 
 func TestGroupOffsetsLost(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	fs := vfs.NewMem()
 	wk := w.start(fs, nil, leaving)
@@ -159,6 +165,7 @@ func TestGroupOffsetsLost(t *testing.T) {
 // TestTableOfAnotherLog begins with a table whose topic was deleted and made
 // again: nothing in it may be trusted.
 func TestTableOfAnotherLog(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	fs := vfs.NewMem()
 	wk := w.start(fs, nil, leaving)
@@ -186,6 +193,7 @@ func TestTableOfAnotherLog(t *testing.T) {
 }
 
 func TestHangingTransaction(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	wk := w.start(vfs.NewMem(), nil)
 	w.sendMany(0, 10)
@@ -210,6 +218,7 @@ func TestHangingTransaction(t *testing.T) {
 // TestRestoreStepsOverMarkers restores from a log whose tail holds nothing that
 // a consumer delivers: an aborted transaction, then nothing.
 func TestRestoreStepsOverMarkers(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	fs := vfs.NewMem()
 	wk := w.start(fs, nil)
@@ -244,6 +253,7 @@ func TestRestoreStepsOverMarkers(t *testing.T) {
 }
 
 func TestAtLeastOnceJoinsAll(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	once := func(c *engine.Config) { c.Guarantee = engine.AtLeastOnce }
 	fs := vfs.NewMem()
@@ -258,6 +268,7 @@ func TestAtLeastOnceJoinsAll(t *testing.T) {
 }
 
 func TestStuckCallbackStopsTheWorker(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	free := make(chan struct{})
 	defer close(free)
@@ -276,6 +287,7 @@ func TestStuckCallbackStopsTheWorker(t *testing.T) {
 }
 
 func TestDeferCommitIsRefused(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	wk := w.start(vfs.NewMem(), func(ctx goka.Context, _ any) { ctx.DeferCommit()(nil) })
 	w.send(leftTopic, "a=1")
@@ -285,6 +297,7 @@ func TestDeferCommitIsRefused(t *testing.T) {
 }
 
 func TestFailStopsTheWorker(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	wk := w.start(vfs.NewMem(), func(ctx goka.Context, _ any) {
 		ctx.SetValue("l1r0")
@@ -303,6 +316,7 @@ func TestFailStopsTheWorker(t *testing.T) {
 // TestIdleTableIsNotRebuilt comes back to a table that was not written to for
 // longer than tombstones are kept. Nothing is behind it, so it is not too old.
 func TestIdleTableIsNotRebuilt(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	compact, ms := "compact", "1"
 	_, err := w.admin.CreateTopics(t.Context(), testParts, 1,
@@ -332,6 +346,7 @@ func TestIdleTableIsNotRebuilt(t *testing.T) {
 // TestSlowCallbacks has more records waiting than callbacks get through within
 // the transaction timeout.
 func TestSlowCallbacks(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.sendMany(0, 200)
 	wk := w.start(vfs.NewMem(), func(ctx goka.Context, msg any) {
@@ -345,6 +360,7 @@ func TestSlowCallbacks(t *testing.T) {
 // TestStuckCallbackWithManySmallPolls fills what waits before the callback with
 // many small portions; the worker must notice all the same.
 func TestStuckCallbackWithManySmallPolls(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	free := make(chan struct{})
 	defer close(free)
@@ -365,5 +381,28 @@ func TestStuckCallbackWithManySmallPolls(t *testing.T) {
 	})
 	if !errors.Is(err, engine.ErrStalled) {
 		t.Errorf("ended with %v, want %v", err, engine.ErrStalled)
+	}
+}
+
+// TestStopWhileJoining stops a worker that waits for the group: a member that is
+// gone has not timed out yet.
+func TestStopWhileJoining(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	slow := func(c *engine.Config) { c.SessionTimeout = 15 * time.Second }
+	one := w.start(vfs.NewMem(), nil, slow)
+	w.sendMany(0, 10)
+	w.joined(10)
+	one.end()
+	two := w.start(vfs.NewMem(), nil, slow, func(c *engine.Config) { c.Instance = "two" })
+	w.eventually("a join", func() bool {
+		groups, err := w.admin.DescribeGroups(t.Context(), testGroup)
+		return err == nil && len(groups[testGroup].Members) > 1 ||
+			err == nil && groups[testGroup].State == "PreparingRebalance"
+	})
+	began := time.Now()
+	two.end()
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("stopping took %v", took)
 	}
 }

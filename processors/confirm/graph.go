@@ -43,6 +43,7 @@ func (r Rules) Define(
 		exceptions:    goka.Stream(t.Exceptions),
 		source:        t.Group,
 		headers:       t.CloudEvents,
+		json:          t.JSON,
 	}
 	var confirmations, exceptions goka.Codec = schemas.Confirmations, schemas.Exceptions
 	if t.JSON {
@@ -63,6 +64,7 @@ type processor struct {
 	exceptions    goka.Stream
 	source        string
 	headers       bool
+	json          bool
 }
 
 // order is the callback of the topic of orders.

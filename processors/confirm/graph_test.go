@@ -25,9 +25,9 @@ func bare(cb goka.ProcessCallback) goka.ProcessCallback { return cb }
 // TestGraph sends an order and payments through the graph: the right topics, the
 // right table, the key of the order, the record's time.
 func TestGraph(t *testing.T) {
-	for _, named := range []bool{false, true} {
+	for _, set := range []struct{ named, json bool }{{}, {named: true}, {named: true, json: true}} {
 		names := topics
-		names.CloudEvents = named
+		names.CloudEvents, names.JSON = set.named, set.json
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -69,13 +69,13 @@ func sendThrough(t *testing.T, names confirm.Topics) {
 	if at := event.GetMeta().GetAt().GetSeconds(); at != 7 {
 		t.Errorf("confirmed at %d, the last record is of 7", at)
 	}
-	checkHeaders(t, names.CloudEvents, headers, event.GetMeta().GetId(), "tally.v1.OrderConfirmed")
+	checkHeaders(t, names, headers, event.GetMeta().GetId(), "tally.v1.OrderConfirmed")
 	headers, key, m, ok = excess.NextWithHeaders()
 	rest, _ := m.(*tallyv1.ExceptionEvent)
 	if !ok || key != "o1" || rest.GetPaymentExcess().GetExcess().GetMinor() != 400 {
 		t.Errorf("excess at %q: %v", key, m)
 	}
-	checkHeaders(t, names.CloudEvents, headers, rest.GetMeta().GetId(), "tally.v1.PaymentExcess")
+	checkHeaders(t, names, headers, rest.GetMeta().GetId(), "tally.v1.PaymentExcess")
 	row, _ := gkt.TableValue("tally-confirm-table", "o1").(*confirm.Row)
 	if row == nil || row.State != tallyv1.ConfirmRow_CONFIRMED || len(row.Payments) != 2 {
 		t.Errorf("row: %+v", row)
@@ -86,9 +86,9 @@ func sendThrough(t *testing.T, names confirm.Topics) {
 	}
 }
 
-func checkHeaders(t *testing.T, named bool, got goka.Headers, id, kind string) {
+func checkHeaders(t *testing.T, names confirm.Topics, got goka.Headers, id, kind string) {
 	t.Helper()
-	if !named {
+	if !names.CloudEvents {
 		if len(got) != 0 {
 			t.Errorf("headers nobody asked for: %v", got)
 		}
@@ -97,6 +97,9 @@ func checkHeaders(t *testing.T, named bool, got goka.Headers, id, kind string) {
 	want := map[string]string{
 		"ce_id": id, "ce_type": kind, "ce_source": "tally-confirm", "ce_specversion": "1.0",
 		"content-type": "application/protobuf",
+	}
+	if names.JSON {
+		want["content-type"] = "application/json"
 	}
 	if len(got) != len(want) {
 		t.Errorf("headers %v, want %v", got, want)

@@ -11,12 +11,16 @@ import (
 // receivers that know an event by them alone: kind is the full name of the
 // message in the envelope's oneof.
 func (p processor) cloudEvent(m *tallyv1.Meta, kind string) goka.ContextOption {
+	form := "application/protobuf"
+	if p.json {
+		form = "application/json"
+	}
 	return goka.WithCtxEmitHeaders(goka.Headers{
 		"ce_id":          []byte(m.GetId()),
 		"ce_source":      []byte(p.source),
 		"ce_specversion": []byte("1.0"),
 		"ce_type":        []byte(kind),
-		"content-type":   []byte("application/protobuf"),
+		"content-type":   []byte(form),
 	})
 }
 

@@ -28,8 +28,8 @@ func TestWipe(t *testing.T) {
 		if rows := s.verify(w).Rows; rows != orders {
 			t.Errorf("%d rows after, want %d", rows, orders)
 		}
-		if s.rows(w) != before {
-			t.Error("tally table scan shows other rows than before")
+		if before == "" || s.rows(w) != before {
+			t.Error("tally table scan shows other rows than before, or none")
 		}
 		if records, from := w.restored(); records < orders || from != 0 {
 			t.Errorf("restored %d records from offset %d on, want all", records, from)
