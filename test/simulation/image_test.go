@@ -60,7 +60,8 @@ func (w *worker) images(disk vfs.FS) (images []image, err error) {
 		if err != nil {
 			return nil, err
 		}
-		i.what, i.partition = fmt.Sprintf("crash image of %s at %s", w.name, strings.TrimSpace(w.s.clock())), id.Partition
+		at := strings.TrimSpace(w.s.clock())
+		i.what, i.partition = fmt.Sprintf("crash image of %s at %s", w.name, at), id.Partition
 		images = append(images, i)
 	}
 	return images, nil
