@@ -79,7 +79,9 @@ func (m *Main) demo(ctx context.Context, s *settings, d *showing) error {
 		return hinted("check TMPDIR", "demo: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	broker, err := kfake.NewCluster(kfake.NumBrokers(1))
+	// Its compaction, at work every hour, takes rows of transactions with it.
+	broker, err := kfake.NewCluster(kfake.NumBrokers(1),
+		kfake.BrokerConfigs(map[string]string{"log.cleaner.backoff.ms": "864000000"}))
 	if err != nil {
 		return fmt.Errorf("demo: broker: %w", err)
 	}
