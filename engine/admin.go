@@ -231,12 +231,18 @@ func (a *admin) committed(
 		return nil, fmt.Errorf("engine: ask for the offsets of %s: %w", group, err)
 	}
 	has := map[place]bool{}
+	var unknown error // which is not the same as none
 	offsets.Each(func(o kadm.OffsetResponse) {
-		if slices.Contains(topics, o.Topic) && o.At >= 0 {
+		switch {
+		case !slices.Contains(topics, o.Topic):
+		case o.Err != nil:
+			unknown = fmt.Errorf("engine: ask for the offset of %s on %s/%d: %w",
+				group, o.Topic, o.Partition, o.Err)
+		case o.At >= 0:
 			has[place{o.Topic, o.Partition}] = true
 		}
 	})
-	return has, nil
+	return has, unknown
 }
 
 // leave gives a static membership up.

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -166,4 +167,57 @@ func TestRestoreUnderAQuota(t *testing.T) {
 		t.Errorf("%d new clients, %d rows", n, len(wk.local()))
 	}
 	wk.end()
+}
+
+// TestOffsetsThatCannotBeTold begins with a coordinator that, once, answers the
+// engine's own question with an error for each partition. That is not to say
+// that the offsets are lost.
+func TestOffsetsThatCannotBeTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	fs := vfs.NewMem()
+	wk := w.start(fs, nil)
+	w.sendMany(0, 50)
+	w.joined(50)
+	wk.end()
+	topics, err := w.admin.ListTopics(t.Context(), leftTopic, rightTopic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked atomic.Int64
+	w.cluster.ControlKey(keyOffsetFetch, func(r kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		req := r.(*kmsg.OffsetFetchRequest)
+		if req.Groups[0].MemberID != nil || asked.Add(1) > 1 { // the member itself is answered
+			return nil, nil, false
+		}
+		return untold(req, topics), nil, true
+	})
+	wk = w.start(fs, nil)
+	w.sendMany(50, 60)
+	w.joined(60)
+	if asked.Load() < 2 {
+		t.Errorf("the offsets were asked for %d times, want again after the error", asked.Load())
+	}
+	wk.end()
+}
+
+// untold answers each partition of topics with an error.
+func untold(req *kmsg.OffsetFetchRequest, topics kadm.TopicDetails) kmsg.Response {
+	resp := req.ResponseKind().(*kmsg.OffsetFetchResponse)
+	rg := kmsg.NewOffsetFetchResponseGroup()
+	rg.Group = req.Groups[0].Group
+	for _, topic := range topics.Sorted() {
+		rt := kmsg.NewOffsetFetchResponseGroupTopic()
+		rt.Topic, rt.TopicID = topic.Topic, topic.ID
+		for p := range int32(testParts) {
+			rp := kmsg.NewOffsetFetchResponseGroupTopicPartition()
+			rp.Partition, rp.Offset, rp.LeaderEpoch = p, -1, -1
+			rp.ErrorCode = kerr.UnknownServerError.Code
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		rg.Topics = append(rg.Topics, rt)
+	}
+	resp.Groups = append(resp.Groups, rg)
+	return resp
 }
