@@ -81,6 +81,9 @@ func TestKcatAsItComes(t *testing.T) {
 func eachWithKcat(t *testing.T, test func(*testing.T, *stage)) {
 	t.Helper()
 	if _, err := exec.LookPath("kcat"); err != nil {
+		if os.Getenv("KAFKA_TESTS") == "required" {
+			t.Fatalf("kcat is required: %v", err)
+		}
 		t.Skipf("needs kcat, a package of Debian and others: %v", err)
 	}
 	each(t, test)
