@@ -57,13 +57,13 @@ func (e *Engine) offsetsKept(ctx context.Context, assigned map[string][]int32) e
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for p, t := range e.tables {
-		rows, err := hasRows(t)
+		empty, err := t.Empty() // an offset alone may be that of an aborted first transaction
 		if err != nil {
 			return fmt.Errorf("%w: %s/%d: %w", ErrRow, e.tableTopic(), p, err)
 		}
 		read := slices.ContainsFunc(topics, func(t string) bool { return has[place{t, p}] })
 		switch {
-		case !rows || read:
+		case empty || read:
 		case e.cfg.Guarantee == AtLeastOnce: // as a crash before the first commit leaves it
 			e.log.Warn("table has rows and the group no offsets: reading from the start", "partition", p)
 		default:
@@ -72,15 +72,6 @@ func (e *Engine) offsetsKept(ctx context.Context, assigned map[string][]int32) e
 		}
 	}
 	return nil
-}
-
-// hasRows tells whether a table has a row. An offset alone doesn't count: it
-// may be that of a first transaction which was aborted.
-func hasRows(t *state.Table) (bool, error) {
-	for _, err := range t.Committed().All("") {
-		return err == nil, err
-	}
-	return false, nil
 }
 
 // tableThere returns ErrTopic if the table's topic is gone while the group has

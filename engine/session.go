@@ -57,7 +57,6 @@ type claim struct {
 	topic     string
 	partition int32
 	messages  chan *sarama.ConsumerMessage
-	high      atomic.Int64
 }
 
 // Topic returns the claim's topic.
@@ -69,8 +68,8 @@ func (c *claim) Partition() int32 { return c.partition }
 // InitialOffset is unknown here: the client has the offsets.
 func (c *claim) InitialOffset() int64 { return sarama.OffsetOldest }
 
-// HighWaterMarkOffset returns what the last fetch told.
-func (c *claim) HighWaterMarkOffset() int64 { return c.high.Load() }
+// HighWaterMarkOffset is not asked for.
+func (c *claim) HighWaterMarkOffset() int64 { return 0 }
 
 // Messages returns the claim's channel.
 func (c *claim) Messages() <-chan *sarama.ConsumerMessage { return c.messages }

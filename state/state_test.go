@@ -130,3 +130,25 @@ func TestGroupsKeepTheirOwn(t *testing.T) {
 		t.Errorf("offsets are %d and %d, want 5 and 9", mine.Offset(), theirs.Offset())
 	}
 }
+
+// TestEmpty: what counts is rows. An offset alone, as aborted records leave it,
+// does not make a table one that has something.
+func TestEmpty(t *testing.T) {
+	db := mustOpen(t, options(vfs.NewMem()))
+	table := mustTable(t, db, identity(0))
+	holds := func(want bool) {
+		t.Helper()
+		if empty, err := table.Empty(); err != nil || empty == want {
+			t.Errorf("empty is %v, %v at offset %d", empty, err, table.Offset())
+		}
+	}
+	holds(false)
+	if err := table.Restore().Commit(4); err != nil {
+		t.Fatal(err)
+	}
+	holds(false)
+	set(t, table, "a", "1")
+	holds(false)
+	commit(t, db, table, 5)
+	holds(true)
+}

@@ -79,15 +79,13 @@ func (t *Table) CommittedAt() time.Time {
 	return t.mark.at
 }
 
-// Empty reports whether there is neither a committed row nor an offset.
+// Empty reports whether there is no committed row. A table can be empty and have
+// an offset: of a log that holds nothing but deletions or aborted records.
 func (t *Table) Empty() (bool, error) {
 	if !t.db.gate.enter() {
 		return false, ErrClosed
 	}
 	defer t.db.gate.leave()
-	if t.Offset() != noOffset {
-		return false, nil
-	}
 	empty, err := t.db.emptyRows(t.number)
 	if err != nil {
 		return false, t.failed("read", t.db.check(err))

@@ -25,11 +25,6 @@ type Topics struct {
 	JSON bool
 }
 
-// Define is [Rules.Define] with the rules for exactly-once delivery.
-func Define(t Topics, wrap func(goka.ProcessCallback) goka.ProcessCallback) *goka.GroupGraph {
-	return Rules{}.Define(t, wrap)
-}
-
 // Define returns the graph of the processor. Every callback is put through wrap,
 // which has to keep values away from it that are not messages of its topic: one
 // that gets through makes the processor fail. Without anything to keep away, wrap

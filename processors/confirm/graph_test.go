@@ -43,7 +43,7 @@ func TestGraph(t *testing.T) {
 
 func sendThrough(t *testing.T, names confirm.Topics) {
 	gkt := tester.New(t)
-	proc, err := goka.NewProcessor(nil, confirm.Define(names, bare), goka.WithTester(gkt))
+	proc, err := goka.NewProcessor(nil, confirm.Rules{}.Define(names, bare), goka.WithTester(gkt))
 	if err != nil {
 		t.Error(err)
 		return
@@ -119,7 +119,7 @@ func TestGraphRefusesMalformed(t *testing.T) {
 	}
 	for topic, msg := range map[string]any{"orders": order(1), "payments": payment("p1", 1)} {
 		gkt := tester.New(t)
-		proc, err := goka.NewProcessor(nil, confirm.Define(topics, letThrough),
+		proc, err := goka.NewProcessor(nil, confirm.Rules{}.Define(topics, letThrough),
 			goka.WithTester(gkt))
 		if err != nil {
 			t.Fatal(err)

@@ -178,7 +178,7 @@ func (l *life) wire() (*goka.GroupGraph, error) {
 	if err != nil {
 		return nil, err
 	}
-	return confirm.Define(confirm.Topics{
+	return confirm.Rules{}.Define(confirm.Topics{
 		Group: names.ConfirmGroup, Orders: names.Orders, Payments: names.Payments,
 		Confirmations: names.Confirmations, Exceptions: names.Exceptions,
 	}, func(cb goka.ProcessCallback) goka.ProcessCallback {
