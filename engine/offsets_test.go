@@ -221,3 +221,25 @@ func untold(req *kmsg.OffsetFetchRequest, topics kadm.TopicDetails) kmsg.Respons
 	resp.Groups = append(resp.Groups, rg)
 	return resp
 }
+
+// TestFirstTransactionAborted refuses the first commit of a group. Its rows are
+// in the changelog, aborted, and there are no offsets: nothing is lost by that.
+func TestFirstTransactionAborted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var asked atomic.Int64
+	w.cluster.ControlKey(keyTxnOffsetCommit, func(r kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		if asked.Add(1) > 1 {
+			return nil, nil, false
+		}
+		return refuseOffsets(r.(*kmsg.TxnOffsetCommitRequest), kerr.IllegalGeneration), nil, true
+	})
+	w.sendMany(0, 20)
+	wk := w.start(vfs.NewMem(), nil)
+	w.joined(20)
+	if n := wk.e.Stats().Restarts; n != 1 {
+		t.Errorf("%d new clients, want 1", n)
+	}
+	wk.end()
+}
