@@ -49,11 +49,11 @@ func TestKcat(t *testing.T) {
 			Key string
 			Row struct{ State string }
 		}
+		w.end() // with its last transaction on disk
 		out := s.tally("table", "get", "order-1", "--state-dir", w.dir, "-o", "json").ok(t).out
 		if err := json.Unmarshal([]byte(out), &shown); err != nil || shown.Row.State != "CONFIRMED" {
 			t.Errorf("tally shows %s: %v", out, err)
 		}
-		w.end()
 	})
 }
 

@@ -74,9 +74,7 @@ func TestKill(t *testing.T) {
 			t.Errorf("%d records came twice, want at least %d", result.Repeats, least)
 		}
 		s.audit(result)
-		if rows := s.verify(victim, other).Rows; rows != plan.orders {
-			t.Errorf("the workers hold %d rows, want %d", rows, plan.orders)
-		}
+		s.verifyRows(plan.orders, victim, other)
 		victim.end()
 		other.end()
 		t.Logf("%d orders and payments, %d repeated records, %d kills in %v: %d records a second",

@@ -273,6 +273,16 @@ type verified struct {
 	Differences []string `json:"differences"`
 }
 
+// verifyRows waits until the workers have that many rows on disk, where each
+// transaction comes a moment after its commit on Kafka. Whatever is there is
+// verified each time.
+func (s *stage) verifyRows(rows int, workers ...*worker) {
+	s.t.Helper()
+	s.until(fmt.Sprintf("%d rows on disk", rows), func() bool {
+		return s.verify(workers...).Rows == rows
+	})
+}
+
 // verify runs tally table verify, which asks the workers.
 func (s *stage) verify(workers ...*worker) verified {
 	s.t.Helper()

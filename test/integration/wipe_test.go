@@ -15,11 +15,11 @@ func TestWipe(t *testing.T) {
 		dir := t.TempDir()
 		w := s.spawn("worker", dir).holds(partitions)
 		s.process(load{name: "wipe", orders: orders, seed: 1})
+		w.end() // with its last transaction on disk
 		if rows := s.verify(w).Rows; rows != orders {
 			t.Errorf("%d rows before, want %d", rows, orders)
 		}
 		before := s.rows(w)
-		w.end()
 
 		if err := os.RemoveAll(dir); err != nil {
 			t.Fatal(err)
