@@ -105,7 +105,9 @@ type OrderConfirmed struct {
 	CustomerId string                 `protobuf:"bytes,2,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
 	Total      *Money                 `protobuf:"bytes,3,opt,name=total,proto3" json:"total,omitempty"`
 	// The shares add up to the total, in the order in which they came.
-	Payments      []*OrderConfirmed_Share `protobuf:"bytes,4,rep,name=payments,proto3" json:"payments,omitempty"`
+	Payments []*OrderConfirmed_Share `protobuf:"bytes,4,rep,name=payments,proto3" json:"payments,omitempty"`
+	// How to reach the customer; absent if the order did not say.
+	Contact       *Contact `protobuf:"bytes,5,opt,name=contact,proto3" json:"contact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -168,6 +170,13 @@ func (x *OrderConfirmed) GetPayments() []*OrderConfirmed_Share {
 	return nil
 }
 
+func (x *OrderConfirmed) GetContact() *Contact {
+	if x != nil {
+		return x.Contact
+	}
+	return nil
+}
+
 // A Share is what one payment gave to the total.
 type OrderConfirmed_Share struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -226,17 +235,18 @@ var File_tally_v1_confirmations_proto protoreflect.FileDescriptor
 
 const file_tally_v1_confirmations_proto_rawDesc = "" +
 	"\n" +
-	"\x1ctally/v1/confirmations.proto\x12\btally.v1\x1a\x15tally/v1/common.proto\x1a\x16tally/v1/options.proto\"\x8b\x01\n" +
+	"\x1ctally/v1/confirmations.proto\x12\btally.v1\x1a\x15tally/v1/common.proto\x1a\x16tally/v1/options.proto\x1a\x15tally/v1/orders.proto\"\x8b\x01\n" +
 	"\x11ConfirmationEvent\x12\"\n" +
 	"\x04meta\x18\x02 \x01(\v2\x0e.tally.v1.MetaR\x04meta\x12C\n" +
 	"\x0forder_confirmed\x18\x03 \x01(\v2\x18.tally.v1.OrderConfirmedH\x00R\x0eorderConfirmedB\a\n" +
-	"\x05eventJ\x04\b\x01\x10\x02\"\xf3\x01\n" +
+	"\x05eventJ\x04\b\x01\x10\x02\"\xa0\x02\n" +
 	"\x0eOrderConfirmed\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1f\n" +
 	"\vcustomer_id\x18\x02 \x01(\tR\n" +
 	"customerId\x12%\n" +
 	"\x05total\x18\x03 \x01(\v2\x0f.tally.v1.MoneyR\x05total\x12:\n" +
-	"\bpayments\x18\x04 \x03(\v2\x1e.tally.v1.OrderConfirmed.ShareR\bpayments\x1a<\n" +
+	"\bpayments\x18\x04 \x03(\v2\x1e.tally.v1.OrderConfirmed.ShareR\bpayments\x12+\n" +
+	"\acontact\x18\x05 \x01(\v2\x11.tally.v1.ContactR\acontact\x1a<\n" +
 	"\x05Share\x12\x1d\n" +
 	"\n" +
 	"payment_id\x18\x01 \x01(\tR\tpaymentId\x12\x14\n" +
@@ -261,17 +271,19 @@ var file_tally_v1_confirmations_proto_goTypes = []any{
 	(*OrderConfirmed_Share)(nil), // 2: tally.v1.OrderConfirmed.Share
 	(*Meta)(nil),                 // 3: tally.v1.Meta
 	(*Money)(nil),                // 4: tally.v1.Money
+	(*Contact)(nil),              // 5: tally.v1.Contact
 }
 var file_tally_v1_confirmations_proto_depIdxs = []int32{
 	3, // 0: tally.v1.ConfirmationEvent.meta:type_name -> tally.v1.Meta
 	1, // 1: tally.v1.ConfirmationEvent.order_confirmed:type_name -> tally.v1.OrderConfirmed
 	4, // 2: tally.v1.OrderConfirmed.total:type_name -> tally.v1.Money
 	2, // 3: tally.v1.OrderConfirmed.payments:type_name -> tally.v1.OrderConfirmed.Share
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	5, // 4: tally.v1.OrderConfirmed.contact:type_name -> tally.v1.Contact
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_tally_v1_confirmations_proto_init() }
@@ -281,6 +293,7 @@ func file_tally_v1_confirmations_proto_init() {
 	}
 	file_tally_v1_common_proto_init()
 	file_tally_v1_options_proto_init()
+	file_tally_v1_orders_proto_init()
 	file_tally_v1_confirmations_proto_msgTypes[0].OneofWrappers = []any{
 		(*ConfirmationEvent_OrderConfirmed)(nil),
 	}

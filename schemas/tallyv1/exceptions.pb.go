@@ -12,6 +12,7 @@ package tallyv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -32,6 +33,10 @@ const (
 	PaymentUnmatched_ORDER_REJECTED     PaymentUnmatched_Reason = 2
 	// The order has as many payments as are kept for one order.
 	PaymentUnmatched_TOO_MANY_PAYMENTS PaymentUnmatched_Reason = 3
+	// The payment came too late: its order has expired.
+	PaymentUnmatched_ORDER_EXPIRED PaymentUnmatched_Reason = 4
+	// Its order never came.
+	PaymentUnmatched_ORDER_UNKNOWN PaymentUnmatched_Reason = 5
 )
 
 // Enum value maps for PaymentUnmatched_Reason.
@@ -41,12 +46,16 @@ var (
 		1: "ORDER_CANCELLED",
 		2: "ORDER_REJECTED",
 		3: "TOO_MANY_PAYMENTS",
+		4: "ORDER_EXPIRED",
+		5: "ORDER_UNKNOWN",
 	}
 	PaymentUnmatched_Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED": 0,
 		"ORDER_CANCELLED":    1,
 		"ORDER_REJECTED":     2,
 		"TOO_MANY_PAYMENTS":  3,
+		"ORDER_EXPIRED":      4,
+		"ORDER_UNKNOWN":      5,
 	}
 )
 
@@ -132,6 +141,73 @@ func (ConfirmedPaymentReversed_Was) EnumDescriptor() ([]byte, []int) {
 	return file_tally_v1_exceptions_proto_rawDescGZIP(), []int{4, 0}
 }
 
+type RefundOwed_Reason int32
+
+const (
+	RefundOwed_REASON_UNSPECIFIED RefundOwed_Reason = 0
+	RefundOwed_ORDER_EXPIRED      RefundOwed_Reason = 1
+	RefundOwed_CAME_LATE          RefundOwed_Reason = 2
+	RefundOwed_ORDER_CANCELLED    RefundOwed_Reason = 3
+	RefundOwed_ORDER_REJECTED     RefundOwed_Reason = 4
+	RefundOwed_ORDER_UNKNOWN      RefundOwed_Reason = 5
+	RefundOwed_EXCESS             RefundOwed_Reason = 6
+	RefundOwed_WRONG_CURRENCY     RefundOwed_Reason = 7
+	RefundOwed_TOO_MANY_PAYMENTS  RefundOwed_Reason = 8
+)
+
+// Enum value maps for RefundOwed_Reason.
+var (
+	RefundOwed_Reason_name = map[int32]string{
+		0: "REASON_UNSPECIFIED",
+		1: "ORDER_EXPIRED",
+		2: "CAME_LATE",
+		3: "ORDER_CANCELLED",
+		4: "ORDER_REJECTED",
+		5: "ORDER_UNKNOWN",
+		6: "EXCESS",
+		7: "WRONG_CURRENCY",
+		8: "TOO_MANY_PAYMENTS",
+	}
+	RefundOwed_Reason_value = map[string]int32{
+		"REASON_UNSPECIFIED": 0,
+		"ORDER_EXPIRED":      1,
+		"CAME_LATE":          2,
+		"ORDER_CANCELLED":    3,
+		"ORDER_REJECTED":     4,
+		"ORDER_UNKNOWN":      5,
+		"EXCESS":             6,
+		"WRONG_CURRENCY":     7,
+		"TOO_MANY_PAYMENTS":  8,
+	}
+)
+
+func (x RefundOwed_Reason) Enum() *RefundOwed_Reason {
+	p := new(RefundOwed_Reason)
+	*p = x
+	return p
+}
+
+func (x RefundOwed_Reason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RefundOwed_Reason) Descriptor() protoreflect.EnumDescriptor {
+	return file_tally_v1_exceptions_proto_enumTypes[2].Descriptor()
+}
+
+func (RefundOwed_Reason) Type() protoreflect.EnumType {
+	return &file_tally_v1_exceptions_proto_enumTypes[2]
+}
+
+func (x RefundOwed_Reason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RefundOwed_Reason.Descriptor instead.
+func (RefundOwed_Reason) EnumDescriptor() ([]byte, []int) {
+	return file_tally_v1_exceptions_proto_rawDescGZIP(), []int{10, 0}
+}
+
 // ExceptionEvent is the envelope of the topic.
 type ExceptionEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -145,6 +221,9 @@ type ExceptionEvent struct {
 	//	*ExceptionEvent_OrderCancelRefused
 	//	*ExceptionEvent_OrderConflicted
 	//	*ExceptionEvent_PaymentConflicted
+	//	*ExceptionEvent_OrderExpired
+	//	*ExceptionEvent_OrderWithdrawn
+	//	*ExceptionEvent_RefundOwed
 	Event         isExceptionEvent_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -257,6 +336,33 @@ func (x *ExceptionEvent) GetPaymentConflicted() *PaymentConflicted {
 	return nil
 }
 
+func (x *ExceptionEvent) GetOrderExpired() *OrderExpired {
+	if x != nil {
+		if x, ok := x.Event.(*ExceptionEvent_OrderExpired); ok {
+			return x.OrderExpired
+		}
+	}
+	return nil
+}
+
+func (x *ExceptionEvent) GetOrderWithdrawn() *OrderWithdrawn {
+	if x != nil {
+		if x, ok := x.Event.(*ExceptionEvent_OrderWithdrawn); ok {
+			return x.OrderWithdrawn
+		}
+	}
+	return nil
+}
+
+func (x *ExceptionEvent) GetRefundOwed() *RefundOwed {
+	if x != nil {
+		if x, ok := x.Event.(*ExceptionEvent_RefundOwed); ok {
+			return x.RefundOwed
+		}
+	}
+	return nil
+}
+
 type isExceptionEvent_Event interface {
 	isExceptionEvent_Event()
 }
@@ -289,6 +395,18 @@ type ExceptionEvent_PaymentConflicted struct {
 	PaymentConflicted *PaymentConflicted `protobuf:"bytes,9,opt,name=payment_conflicted,json=paymentConflicted,proto3,oneof"`
 }
 
+type ExceptionEvent_OrderExpired struct {
+	OrderExpired *OrderExpired `protobuf:"bytes,10,opt,name=order_expired,json=orderExpired,proto3,oneof"`
+}
+
+type ExceptionEvent_OrderWithdrawn struct {
+	OrderWithdrawn *OrderWithdrawn `protobuf:"bytes,11,opt,name=order_withdrawn,json=orderWithdrawn,proto3,oneof"`
+}
+
+type ExceptionEvent_RefundOwed struct {
+	RefundOwed *RefundOwed `protobuf:"bytes,12,opt,name=refund_owed,json=refundOwed,proto3,oneof"`
+}
+
 func (*ExceptionEvent_PaymentExcess) isExceptionEvent_Event() {}
 
 func (*ExceptionEvent_PaymentMismatch) isExceptionEvent_Event() {}
@@ -302,6 +420,12 @@ func (*ExceptionEvent_OrderCancelRefused) isExceptionEvent_Event() {}
 func (*ExceptionEvent_OrderConflicted) isExceptionEvent_Event() {}
 
 func (*ExceptionEvent_PaymentConflicted) isExceptionEvent_Event() {}
+
+func (*ExceptionEvent_OrderExpired) isExceptionEvent_Event() {}
+
+func (*ExceptionEvent_OrderWithdrawn) isExceptionEvent_Event() {}
+
+func (*ExceptionEvent_RefundOwed) isExceptionEvent_Event() {}
 
 // PaymentExcess says that a payment, or a part of it, was more than its order
 // needed.
@@ -782,11 +906,278 @@ func (x *PaymentConflicted) GetSecond() *PaymentReceived {
 	return nil
 }
 
+// OrderExpired says that an order was not paid in full until it was due.
+type OrderExpired struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	OrderId    string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	CustomerId string                 `protobuf:"bytes,2,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	Total      *Money                 `protobuf:"bytes,3,opt,name=total,proto3" json:"total,omitempty"`
+	// Until when it was to be paid.
+	Due *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=due,proto3" json:"due,omitempty"`
+	// What had come in for it, in the order in which it came.
+	Returns       []*OrderExpired_Return `protobuf:"bytes,5,rep,name=returns,proto3" json:"returns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderExpired) Reset() {
+	*x = OrderExpired{}
+	mi := &file_tally_v1_exceptions_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderExpired) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderExpired) ProtoMessage() {}
+
+func (x *OrderExpired) ProtoReflect() protoreflect.Message {
+	mi := &file_tally_v1_exceptions_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderExpired.ProtoReflect.Descriptor instead.
+func (*OrderExpired) Descriptor() ([]byte, []int) {
+	return file_tally_v1_exceptions_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *OrderExpired) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *OrderExpired) GetCustomerId() string {
+	if x != nil {
+		return x.CustomerId
+	}
+	return ""
+}
+
+func (x *OrderExpired) GetTotal() *Money {
+	if x != nil {
+		return x.Total
+	}
+	return nil
+}
+
+func (x *OrderExpired) GetDue() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Due
+	}
+	return nil
+}
+
+func (x *OrderExpired) GetReturns() []*OrderExpired_Return {
+	if x != nil {
+		return x.Returns
+	}
+	return nil
+}
+
+// OrderWithdrawn says that an order ended by a cancel or a rejection before it
+// was confirmed: nothing is to be delivered any more.
+type OrderWithdrawn struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	OrderId string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	Reason  string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// True if it was a rejection, false if it was a cancel.
+	Rejection     bool `protobuf:"varint,3,opt,name=rejection,proto3" json:"rejection,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderWithdrawn) Reset() {
+	*x = OrderWithdrawn{}
+	mi := &file_tally_v1_exceptions_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderWithdrawn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderWithdrawn) ProtoMessage() {}
+
+func (x *OrderWithdrawn) ProtoReflect() protoreflect.Message {
+	mi := &file_tally_v1_exceptions_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderWithdrawn.ProtoReflect.Descriptor instead.
+func (*OrderWithdrawn) Descriptor() ([]byte, []int) {
+	return file_tally_v1_exceptions_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *OrderWithdrawn) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *OrderWithdrawn) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *OrderWithdrawn) GetRejection() bool {
+	if x != nil {
+		return x.Rejection
+	}
+	return false
+}
+
+// RefundOwed says that money has to go back to whoever paid it. There is one for
+// each part of a payment that is not in a confirmation.
+type RefundOwed struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	PaymentId string                 `protobuf:"bytes,1,opt,name=payment_id,json=paymentId,proto3" json:"payment_id,omitempty"`
+	OrderId   string                 `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// What has to go back; above 0.
+	Amount        *Money            `protobuf:"bytes,3,opt,name=amount,proto3" json:"amount,omitempty"`
+	Reason        RefundOwed_Reason `protobuf:"varint,4,opt,name=reason,proto3,enum=tally.v1.RefundOwed_Reason" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefundOwed) Reset() {
+	*x = RefundOwed{}
+	mi := &file_tally_v1_exceptions_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefundOwed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefundOwed) ProtoMessage() {}
+
+func (x *RefundOwed) ProtoReflect() protoreflect.Message {
+	mi := &file_tally_v1_exceptions_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefundOwed.ProtoReflect.Descriptor instead.
+func (*RefundOwed) Descriptor() ([]byte, []int) {
+	return file_tally_v1_exceptions_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *RefundOwed) GetPaymentId() string {
+	if x != nil {
+		return x.PaymentId
+	}
+	return ""
+}
+
+func (x *RefundOwed) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *RefundOwed) GetAmount() *Money {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
+func (x *RefundOwed) GetReason() RefundOwed_Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return RefundOwed_REASON_UNSPECIFIED
+}
+
+// A Return is the money of one payment that has to go back.
+type OrderExpired_Return struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	PaymentId string                 `protobuf:"bytes,1,opt,name=payment_id,json=paymentId,proto3" json:"payment_id,omitempty"`
+	// In minor units of the total's currency; above 0.
+	Minor         int64 `protobuf:"varint,2,opt,name=minor,proto3" json:"minor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderExpired_Return) Reset() {
+	*x = OrderExpired_Return{}
+	mi := &file_tally_v1_exceptions_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderExpired_Return) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderExpired_Return) ProtoMessage() {}
+
+func (x *OrderExpired_Return) ProtoReflect() protoreflect.Message {
+	mi := &file_tally_v1_exceptions_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderExpired_Return.ProtoReflect.Descriptor instead.
+func (*OrderExpired_Return) Descriptor() ([]byte, []int) {
+	return file_tally_v1_exceptions_proto_rawDescGZIP(), []int{8, 0}
+}
+
+func (x *OrderExpired_Return) GetPaymentId() string {
+	if x != nil {
+		return x.PaymentId
+	}
+	return ""
+}
+
+func (x *OrderExpired_Return) GetMinor() int64 {
+	if x != nil {
+		return x.Minor
+	}
+	return 0
+}
+
 var File_tally_v1_exceptions_proto protoreflect.FileDescriptor
 
 const file_tally_v1_exceptions_proto_rawDesc = "" +
 	"\n" +
-	"\x19tally/v1/exceptions.proto\x12\btally.v1\x1a\x15tally/v1/common.proto\x1a\x16tally/v1/options.proto\x1a\x15tally/v1/orders.proto\x1a\x17tally/v1/payments.proto\"\xe4\x04\n" +
+	"\x19tally/v1/exceptions.proto\x12\btally.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15tally/v1/common.proto\x1a\x16tally/v1/options.proto\x1a\x15tally/v1/orders.proto\x1a\x17tally/v1/payments.proto\"\xa1\x06\n" +
 	"\x0eExceptionEvent\x12\"\n" +
 	"\x04meta\x18\x02 \x01(\v2\x0e.tally.v1.MetaR\x04meta\x12@\n" +
 	"\x0epayment_excess\x18\x03 \x01(\v2\x17.tally.v1.PaymentExcessH\x00R\rpaymentExcess\x12F\n" +
@@ -795,7 +1186,12 @@ const file_tally_v1_exceptions_proto_rawDesc = "" +
 	"\x1aconfirmed_payment_reversed\x18\x06 \x01(\v2\".tally.v1.ConfirmedPaymentReversedH\x00R\x18confirmedPaymentReversed\x12P\n" +
 	"\x14order_cancel_refused\x18\a \x01(\v2\x1c.tally.v1.OrderCancelRefusedH\x00R\x12orderCancelRefused\x12F\n" +
 	"\x10order_conflicted\x18\b \x01(\v2\x19.tally.v1.OrderConflictedH\x00R\x0forderConflicted\x12L\n" +
-	"\x12payment_conflicted\x18\t \x01(\v2\x1b.tally.v1.PaymentConflictedH\x00R\x11paymentConflictedB\a\n" +
+	"\x12payment_conflicted\x18\t \x01(\v2\x1b.tally.v1.PaymentConflictedH\x00R\x11paymentConflicted\x12=\n" +
+	"\rorder_expired\x18\n" +
+	" \x01(\v2\x16.tally.v1.OrderExpiredH\x00R\forderExpired\x12C\n" +
+	"\x0forder_withdrawn\x18\v \x01(\v2\x18.tally.v1.OrderWithdrawnH\x00R\x0eorderWithdrawn\x127\n" +
+	"\vrefund_owed\x18\f \x01(\v2\x14.tally.v1.RefundOwedH\x00R\n" +
+	"refundOwedB\a\n" +
 	"\x05eventJ\x04\b\x01\x10\x02\"\xa1\x01\n" +
 	"\rPaymentExcess\x12\x1d\n" +
 	"\n" +
@@ -808,19 +1204,21 @@ const file_tally_v1_exceptions_proto_rawDesc = "" +
 	"payment_id\x18\x01 \x01(\tR\tpaymentId\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\x12'\n" +
 	"\x06amount\x18\x03 \x01(\v2\x0f.tally.v1.MoneyR\x06amount\x12%\n" +
-	"\x0eorder_currency\x18\x04 \x01(\tR\rorderCurrency:\x04\x88\xb5\x18\x01\"\xac\x02\n" +
+	"\x0eorder_currency\x18\x04 \x01(\tR\rorderCurrency:\x04\x88\xb5\x18\x01\"\xd3\x02\n" +
 	"\x10PaymentUnmatched\x12\x1d\n" +
 	"\n" +
 	"payment_id\x18\x01 \x01(\tR\tpaymentId\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\x12'\n" +
 	"\x06amount\x18\x03 \x01(\v2\x0f.tally.v1.MoneyR\x06amount\x129\n" +
 	"\x06reason\x18\x04 \x01(\x0e2!.tally.v1.PaymentUnmatched.ReasonR\x06reason\x12\x12\n" +
-	"\x04note\x18\x05 \x01(\tR\x04note\"`\n" +
+	"\x04note\x18\x05 \x01(\tR\x04note\"\x86\x01\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fORDER_CANCELLED\x10\x01\x12\x12\n" +
 	"\x0eORDER_REJECTED\x10\x02\x12\x15\n" +
-	"\x11TOO_MANY_PAYMENTS\x10\x03:\x04\x88\xb5\x18\x01\"\xd4\x02\n" +
+	"\x11TOO_MANY_PAYMENTS\x10\x03\x12\x11\n" +
+	"\rORDER_EXPIRED\x10\x04\x12\x11\n" +
+	"\rORDER_UNKNOWN\x10\x05:\x04\x88\xb5\x18\x01\"\xd4\x02\n" +
 	"\x18ConfirmedPaymentReversed\x12\x1d\n" +
 	"\n" +
 	"payment_id\x18\x01 \x01(\tR\tpaymentId\x12\x19\n" +
@@ -846,7 +1244,40 @@ const file_tally_v1_exceptions_proto_rawDesc = "" +
 	"\x06second\x18\x02 \x01(\v2\x15.tally.v1.OrderPlacedR\x06second:\x04\x88\xb5\x18\x01\"}\n" +
 	"\x11PaymentConflicted\x12/\n" +
 	"\x05first\x18\x01 \x01(\v2\x19.tally.v1.PaymentReceivedR\x05first\x121\n" +
-	"\x06second\x18\x02 \x01(\v2\x19.tally.v1.PaymentReceivedR\x06second:\x04\x88\xb5\x18\x01B$Z\"tallystick/schemas/tallyv1;tallyv1b\x06proto3"
+	"\x06second\x18\x02 \x01(\v2\x19.tally.v1.PaymentReceivedR\x06second:\x04\x88\xb5\x18\x01\"\x9d\x02\n" +
+	"\fOrderExpired\x12\x19\n" +
+	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1f\n" +
+	"\vcustomer_id\x18\x02 \x01(\tR\n" +
+	"customerId\x12%\n" +
+	"\x05total\x18\x03 \x01(\v2\x0f.tally.v1.MoneyR\x05total\x12,\n" +
+	"\x03due\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x03due\x127\n" +
+	"\areturns\x18\x05 \x03(\v2\x1d.tally.v1.OrderExpired.ReturnR\areturns\x1a=\n" +
+	"\x06Return\x12\x1d\n" +
+	"\n" +
+	"payment_id\x18\x01 \x01(\tR\tpaymentId\x12\x14\n" +
+	"\x05minor\x18\x02 \x01(\x03R\x05minor:\x04\x88\xb5\x18\x01\"g\n" +
+	"\x0eOrderWithdrawn\x12\x19\n" +
+	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1c\n" +
+	"\trejection\x18\x03 \x01(\bR\trejection:\x04\x88\xb5\x18\x01\"\xe2\x02\n" +
+	"\n" +
+	"RefundOwed\x12\x1d\n" +
+	"\n" +
+	"payment_id\x18\x01 \x01(\tR\tpaymentId\x12\x19\n" +
+	"\border_id\x18\x02 \x01(\tR\aorderId\x12'\n" +
+	"\x06amount\x18\x03 \x01(\v2\x0f.tally.v1.MoneyR\x06amount\x123\n" +
+	"\x06reason\x18\x04 \x01(\x0e2\x1b.tally.v1.RefundOwed.ReasonR\x06reason\"\xb5\x01\n" +
+	"\x06Reason\x12\x16\n" +
+	"\x12REASON_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rORDER_EXPIRED\x10\x01\x12\r\n" +
+	"\tCAME_LATE\x10\x02\x12\x13\n" +
+	"\x0fORDER_CANCELLED\x10\x03\x12\x12\n" +
+	"\x0eORDER_REJECTED\x10\x04\x12\x11\n" +
+	"\rORDER_UNKNOWN\x10\x05\x12\n" +
+	"\n" +
+	"\x06EXCESS\x10\x06\x12\x12\n" +
+	"\x0eWRONG_CURRENCY\x10\a\x12\x15\n" +
+	"\x11TOO_MANY_PAYMENTS\x10\b:\x04\x88\xb5\x18\x01B$Z\"tallystick/schemas/tallyv1;tallyv1b\x06proto3"
 
 var (
 	file_tally_v1_exceptions_proto_rawDescOnce sync.Once
@@ -860,49 +1291,63 @@ func file_tally_v1_exceptions_proto_rawDescGZIP() []byte {
 	return file_tally_v1_exceptions_proto_rawDescData
 }
 
-var file_tally_v1_exceptions_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_tally_v1_exceptions_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_tally_v1_exceptions_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_tally_v1_exceptions_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_tally_v1_exceptions_proto_goTypes = []any{
 	(PaymentUnmatched_Reason)(0),      // 0: tally.v1.PaymentUnmatched.Reason
 	(ConfirmedPaymentReversed_Was)(0), // 1: tally.v1.ConfirmedPaymentReversed.Was
-	(*ExceptionEvent)(nil),            // 2: tally.v1.ExceptionEvent
-	(*PaymentExcess)(nil),             // 3: tally.v1.PaymentExcess
-	(*PaymentMismatch)(nil),           // 4: tally.v1.PaymentMismatch
-	(*PaymentUnmatched)(nil),          // 5: tally.v1.PaymentUnmatched
-	(*ConfirmedPaymentReversed)(nil),  // 6: tally.v1.ConfirmedPaymentReversed
-	(*OrderCancelRefused)(nil),        // 7: tally.v1.OrderCancelRefused
-	(*OrderConflicted)(nil),           // 8: tally.v1.OrderConflicted
-	(*PaymentConflicted)(nil),         // 9: tally.v1.PaymentConflicted
-	(*Meta)(nil),                      // 10: tally.v1.Meta
-	(*Money)(nil),                     // 11: tally.v1.Money
-	(*OrderPlaced)(nil),               // 12: tally.v1.OrderPlaced
-	(*PaymentReceived)(nil),           // 13: tally.v1.PaymentReceived
+	(RefundOwed_Reason)(0),            // 2: tally.v1.RefundOwed.Reason
+	(*ExceptionEvent)(nil),            // 3: tally.v1.ExceptionEvent
+	(*PaymentExcess)(nil),             // 4: tally.v1.PaymentExcess
+	(*PaymentMismatch)(nil),           // 5: tally.v1.PaymentMismatch
+	(*PaymentUnmatched)(nil),          // 6: tally.v1.PaymentUnmatched
+	(*ConfirmedPaymentReversed)(nil),  // 7: tally.v1.ConfirmedPaymentReversed
+	(*OrderCancelRefused)(nil),        // 8: tally.v1.OrderCancelRefused
+	(*OrderConflicted)(nil),           // 9: tally.v1.OrderConflicted
+	(*PaymentConflicted)(nil),         // 10: tally.v1.PaymentConflicted
+	(*OrderExpired)(nil),              // 11: tally.v1.OrderExpired
+	(*OrderWithdrawn)(nil),            // 12: tally.v1.OrderWithdrawn
+	(*RefundOwed)(nil),                // 13: tally.v1.RefundOwed
+	(*OrderExpired_Return)(nil),       // 14: tally.v1.OrderExpired.Return
+	(*Meta)(nil),                      // 15: tally.v1.Meta
+	(*Money)(nil),                     // 16: tally.v1.Money
+	(*OrderPlaced)(nil),               // 17: tally.v1.OrderPlaced
+	(*PaymentReceived)(nil),           // 18: tally.v1.PaymentReceived
+	(*timestamppb.Timestamp)(nil),     // 19: google.protobuf.Timestamp
 }
 var file_tally_v1_exceptions_proto_depIdxs = []int32{
-	10, // 0: tally.v1.ExceptionEvent.meta:type_name -> tally.v1.Meta
-	3,  // 1: tally.v1.ExceptionEvent.payment_excess:type_name -> tally.v1.PaymentExcess
-	4,  // 2: tally.v1.ExceptionEvent.payment_mismatch:type_name -> tally.v1.PaymentMismatch
-	5,  // 3: tally.v1.ExceptionEvent.payment_unmatched:type_name -> tally.v1.PaymentUnmatched
-	6,  // 4: tally.v1.ExceptionEvent.confirmed_payment_reversed:type_name -> tally.v1.ConfirmedPaymentReversed
-	7,  // 5: tally.v1.ExceptionEvent.order_cancel_refused:type_name -> tally.v1.OrderCancelRefused
-	8,  // 6: tally.v1.ExceptionEvent.order_conflicted:type_name -> tally.v1.OrderConflicted
-	9,  // 7: tally.v1.ExceptionEvent.payment_conflicted:type_name -> tally.v1.PaymentConflicted
-	11, // 8: tally.v1.PaymentExcess.amount:type_name -> tally.v1.Money
-	11, // 9: tally.v1.PaymentExcess.excess:type_name -> tally.v1.Money
-	11, // 10: tally.v1.PaymentMismatch.amount:type_name -> tally.v1.Money
-	11, // 11: tally.v1.PaymentUnmatched.amount:type_name -> tally.v1.Money
-	0,  // 12: tally.v1.PaymentUnmatched.reason:type_name -> tally.v1.PaymentUnmatched.Reason
-	11, // 13: tally.v1.ConfirmedPaymentReversed.amount:type_name -> tally.v1.Money
-	1,  // 14: tally.v1.ConfirmedPaymentReversed.was:type_name -> tally.v1.ConfirmedPaymentReversed.Was
-	12, // 15: tally.v1.OrderConflicted.first:type_name -> tally.v1.OrderPlaced
-	12, // 16: tally.v1.OrderConflicted.second:type_name -> tally.v1.OrderPlaced
-	13, // 17: tally.v1.PaymentConflicted.first:type_name -> tally.v1.PaymentReceived
-	13, // 18: tally.v1.PaymentConflicted.second:type_name -> tally.v1.PaymentReceived
-	19, // [19:19] is the sub-list for method output_type
-	19, // [19:19] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	15, // 0: tally.v1.ExceptionEvent.meta:type_name -> tally.v1.Meta
+	4,  // 1: tally.v1.ExceptionEvent.payment_excess:type_name -> tally.v1.PaymentExcess
+	5,  // 2: tally.v1.ExceptionEvent.payment_mismatch:type_name -> tally.v1.PaymentMismatch
+	6,  // 3: tally.v1.ExceptionEvent.payment_unmatched:type_name -> tally.v1.PaymentUnmatched
+	7,  // 4: tally.v1.ExceptionEvent.confirmed_payment_reversed:type_name -> tally.v1.ConfirmedPaymentReversed
+	8,  // 5: tally.v1.ExceptionEvent.order_cancel_refused:type_name -> tally.v1.OrderCancelRefused
+	9,  // 6: tally.v1.ExceptionEvent.order_conflicted:type_name -> tally.v1.OrderConflicted
+	10, // 7: tally.v1.ExceptionEvent.payment_conflicted:type_name -> tally.v1.PaymentConflicted
+	11, // 8: tally.v1.ExceptionEvent.order_expired:type_name -> tally.v1.OrderExpired
+	12, // 9: tally.v1.ExceptionEvent.order_withdrawn:type_name -> tally.v1.OrderWithdrawn
+	13, // 10: tally.v1.ExceptionEvent.refund_owed:type_name -> tally.v1.RefundOwed
+	16, // 11: tally.v1.PaymentExcess.amount:type_name -> tally.v1.Money
+	16, // 12: tally.v1.PaymentExcess.excess:type_name -> tally.v1.Money
+	16, // 13: tally.v1.PaymentMismatch.amount:type_name -> tally.v1.Money
+	16, // 14: tally.v1.PaymentUnmatched.amount:type_name -> tally.v1.Money
+	0,  // 15: tally.v1.PaymentUnmatched.reason:type_name -> tally.v1.PaymentUnmatched.Reason
+	16, // 16: tally.v1.ConfirmedPaymentReversed.amount:type_name -> tally.v1.Money
+	1,  // 17: tally.v1.ConfirmedPaymentReversed.was:type_name -> tally.v1.ConfirmedPaymentReversed.Was
+	17, // 18: tally.v1.OrderConflicted.first:type_name -> tally.v1.OrderPlaced
+	17, // 19: tally.v1.OrderConflicted.second:type_name -> tally.v1.OrderPlaced
+	18, // 20: tally.v1.PaymentConflicted.first:type_name -> tally.v1.PaymentReceived
+	18, // 21: tally.v1.PaymentConflicted.second:type_name -> tally.v1.PaymentReceived
+	16, // 22: tally.v1.OrderExpired.total:type_name -> tally.v1.Money
+	19, // 23: tally.v1.OrderExpired.due:type_name -> google.protobuf.Timestamp
+	14, // 24: tally.v1.OrderExpired.returns:type_name -> tally.v1.OrderExpired.Return
+	16, // 25: tally.v1.RefundOwed.amount:type_name -> tally.v1.Money
+	2,  // 26: tally.v1.RefundOwed.reason:type_name -> tally.v1.RefundOwed.Reason
+	27, // [27:27] is the sub-list for method output_type
+	27, // [27:27] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_tally_v1_exceptions_proto_init() }
@@ -922,14 +1367,17 @@ func file_tally_v1_exceptions_proto_init() {
 		(*ExceptionEvent_OrderCancelRefused)(nil),
 		(*ExceptionEvent_OrderConflicted)(nil),
 		(*ExceptionEvent_PaymentConflicted)(nil),
+		(*ExceptionEvent_OrderExpired)(nil),
+		(*ExceptionEvent_OrderWithdrawn)(nil),
+		(*ExceptionEvent_RefundOwed)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tally_v1_exceptions_proto_rawDesc), len(file_tally_v1_exceptions_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   8,
+			NumEnums:      3,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

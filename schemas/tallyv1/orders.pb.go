@@ -24,6 +24,65 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type OrderRefused_Reason int32
+
+const (
+	OrderRefused_REASON_UNSPECIFIED OrderRefused_Reason = 0
+	// An order with this id has been placed with another content.
+	OrderRefused_ID_TAKEN OrderRefused_Reason = 1
+	// There is no order with this id to cancel.
+	OrderRefused_ORDER_UNKNOWN OrderRefused_Reason = 2
+	// The order has been cancelled already, for another reason.
+	OrderRefused_ALREADY_CANCELLED OrderRefused_Reason = 3
+	// The command contradicts itself: its lines do not add up to its total.
+	OrderRefused_INCONSISTENT OrderRefused_Reason = 4
+)
+
+// Enum value maps for OrderRefused_Reason.
+var (
+	OrderRefused_Reason_name = map[int32]string{
+		0: "REASON_UNSPECIFIED",
+		1: "ID_TAKEN",
+		2: "ORDER_UNKNOWN",
+		3: "ALREADY_CANCELLED",
+		4: "INCONSISTENT",
+	}
+	OrderRefused_Reason_value = map[string]int32{
+		"REASON_UNSPECIFIED": 0,
+		"ID_TAKEN":           1,
+		"ORDER_UNKNOWN":      2,
+		"ALREADY_CANCELLED":  3,
+		"INCONSISTENT":       4,
+	}
+)
+
+func (x OrderRefused_Reason) Enum() *OrderRefused_Reason {
+	p := new(OrderRefused_Reason)
+	*p = x
+	return p
+}
+
+func (x OrderRefused_Reason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (OrderRefused_Reason) Descriptor() protoreflect.EnumDescriptor {
+	return file_tally_v1_orders_proto_enumTypes[0].Descriptor()
+}
+
+func (OrderRefused_Reason) Type() protoreflect.EnumType {
+	return &file_tally_v1_orders_proto_enumTypes[0]
+}
+
+func (x OrderRefused_Reason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use OrderRefused_Reason.Descriptor instead.
+func (OrderRefused_Reason) EnumDescriptor() ([]byte, []int) {
+	return file_tally_v1_orders_proto_rawDescGZIP(), []int{5, 0}
+}
+
 // OrderEvent is the envelope of the topic.
 type OrderEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -33,6 +92,8 @@ type OrderEvent struct {
 	//	*OrderEvent_OrderPlaced
 	//	*OrderEvent_OrderCancelled
 	//	*OrderEvent_OrderRejected
+	//	*OrderEvent_OrderRefused
+	//	*OrderEvent_OrderValidated
 	Event         isOrderEvent_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -109,6 +170,24 @@ func (x *OrderEvent) GetOrderRejected() *OrderRejected {
 	return nil
 }
 
+func (x *OrderEvent) GetOrderRefused() *OrderRefused {
+	if x != nil {
+		if x, ok := x.Event.(*OrderEvent_OrderRefused); ok {
+			return x.OrderRefused
+		}
+	}
+	return nil
+}
+
+func (x *OrderEvent) GetOrderValidated() *OrderValidated {
+	if x != nil {
+		if x, ok := x.Event.(*OrderEvent_OrderValidated); ok {
+			return x.OrderValidated
+		}
+	}
+	return nil
+}
+
 type isOrderEvent_Event interface {
 	isOrderEvent_Event()
 }
@@ -125,11 +204,23 @@ type OrderEvent_OrderRejected struct {
 	OrderRejected *OrderRejected `protobuf:"bytes,5,opt,name=order_rejected,json=orderRejected,proto3,oneof"`
 }
 
+type OrderEvent_OrderRefused struct {
+	OrderRefused *OrderRefused `protobuf:"bytes,6,opt,name=order_refused,json=orderRefused,proto3,oneof"`
+}
+
+type OrderEvent_OrderValidated struct {
+	OrderValidated *OrderValidated `protobuf:"bytes,7,opt,name=order_validated,json=orderValidated,proto3,oneof"`
+}
+
 func (*OrderEvent_OrderPlaced) isOrderEvent_Event() {}
 
 func (*OrderEvent_OrderCancelled) isOrderEvent_Event() {}
 
 func (*OrderEvent_OrderRejected) isOrderEvent_Event() {}
+
+func (*OrderEvent_OrderRefused) isOrderEvent_Event() {}
+
+func (*OrderEvent_OrderValidated) isOrderEvent_Event() {}
 
 // OrderPlaced opens an order: this much is to be paid for it.
 type OrderPlaced struct {
@@ -138,7 +229,10 @@ type OrderPlaced struct {
 	CustomerId string                 `protobuf:"bytes,2,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
 	Total      *Money                 `protobuf:"bytes,3,opt,name=total,proto3" json:"total,omitempty"`
 	// Until when it is to be paid; may be left out.
-	Due           *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=due,proto3" json:"due,omitempty"`
+	Due *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=due,proto3" json:"due,omitempty"`
+	// What is ordered; may be left out by shops that only want their payments
+	// joined.
+	Lines         []*Line `protobuf:"bytes,5,rep,name=lines,proto3" json:"lines,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -201,6 +295,76 @@ func (x *OrderPlaced) GetDue() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *OrderPlaced) GetLines() []*Line {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+// A Line is one product of an order.
+type Line struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProductId string                 `protobuf:"bytes,1,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	// How many; above 0.
+	Quantity int64 `protobuf:"varint,2,opt,name=quantity,proto3" json:"quantity,omitempty"`
+	// The price of one.
+	Price         *Money `protobuf:"bytes,3,opt,name=price,proto3" json:"price,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Line) Reset() {
+	*x = Line{}
+	mi := &file_tally_v1_orders_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Line) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Line) ProtoMessage() {}
+
+func (x *Line) ProtoReflect() protoreflect.Message {
+	mi := &file_tally_v1_orders_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Line.ProtoReflect.Descriptor instead.
+func (*Line) Descriptor() ([]byte, []int) {
+	return file_tally_v1_orders_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Line) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
+func (x *Line) GetQuantity() int64 {
+	if x != nil {
+		return x.Quantity
+	}
+	return 0
+}
+
+func (x *Line) GetPrice() *Money {
+	if x != nil {
+		return x.Price
+	}
+	return nil
+}
+
 // OrderCancelled ends an order that its customer took back.
 type OrderCancelled struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -212,7 +376,7 @@ type OrderCancelled struct {
 
 func (x *OrderCancelled) Reset() {
 	*x = OrderCancelled{}
-	mi := &file_tally_v1_orders_proto_msgTypes[2]
+	mi := &file_tally_v1_orders_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -224,7 +388,7 @@ func (x *OrderCancelled) String() string {
 func (*OrderCancelled) ProtoMessage() {}
 
 func (x *OrderCancelled) ProtoReflect() protoreflect.Message {
-	mi := &file_tally_v1_orders_proto_msgTypes[2]
+	mi := &file_tally_v1_orders_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -237,7 +401,7 @@ func (x *OrderCancelled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderCancelled.ProtoReflect.Descriptor instead.
 func (*OrderCancelled) Descriptor() ([]byte, []int) {
-	return file_tally_v1_orders_proto_rawDescGZIP(), []int{2}
+	return file_tally_v1_orders_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *OrderCancelled) GetOrderId() string {
@@ -265,7 +429,7 @@ type OrderRejected struct {
 
 func (x *OrderRejected) Reset() {
 	*x = OrderRejected{}
-	mi := &file_tally_v1_orders_proto_msgTypes[3]
+	mi := &file_tally_v1_orders_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -277,7 +441,7 @@ func (x *OrderRejected) String() string {
 func (*OrderRejected) ProtoMessage() {}
 
 func (x *OrderRejected) ProtoReflect() protoreflect.Message {
-	mi := &file_tally_v1_orders_proto_msgTypes[3]
+	mi := &file_tally_v1_orders_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -290,7 +454,7 @@ func (x *OrderRejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderRejected.ProtoReflect.Descriptor instead.
 func (*OrderRejected) Descriptor() ([]byte, []int) {
-	return file_tally_v1_orders_proto_rawDescGZIP(), []int{3}
+	return file_tally_v1_orders_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *OrderRejected) GetOrderId() string {
@@ -307,30 +471,234 @@ func (x *OrderRejected) GetReason() string {
 	return ""
 }
 
+// OrderRefused says that a command about an order was not carried out, and why.
+type OrderRefused struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	OrderId string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	Reason  OrderRefused_Reason    `protobuf:"varint,2,opt,name=reason,proto3,enum=tally.v1.OrderRefused_Reason" json:"reason,omitempty"`
+	// The kind of command that was refused, such as PlaceOrder.
+	Command string `protobuf:"bytes,3,opt,name=command,proto3" json:"command,omitempty"`
+	// In words, for a person.
+	Note          string `protobuf:"bytes,4,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderRefused) Reset() {
+	*x = OrderRefused{}
+	mi := &file_tally_v1_orders_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderRefused) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderRefused) ProtoMessage() {}
+
+func (x *OrderRefused) ProtoReflect() protoreflect.Message {
+	mi := &file_tally_v1_orders_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderRefused.ProtoReflect.Descriptor instead.
+func (*OrderRefused) Descriptor() ([]byte, []int) {
+	return file_tally_v1_orders_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *OrderRefused) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *OrderRefused) GetReason() OrderRefused_Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return OrderRefused_REASON_UNSPECIFIED
+}
+
+func (x *OrderRefused) GetCommand() string {
+	if x != nil {
+		return x.Command
+	}
+	return ""
+}
+
+func (x *OrderRefused) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+// OrderValidated says that stock, fraud and details of an order were checked and
+// found to be in order. It carries all that the services behind it need to know.
+type OrderValidated struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Order *OrderPlaced           `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	// How to reach the customer; absent if that is not known.
+	Contact       *Contact `protobuf:"bytes,2,opt,name=contact,proto3" json:"contact,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderValidated) Reset() {
+	*x = OrderValidated{}
+	mi := &file_tally_v1_orders_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderValidated) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderValidated) ProtoMessage() {}
+
+func (x *OrderValidated) ProtoReflect() protoreflect.Message {
+	mi := &file_tally_v1_orders_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderValidated.ProtoReflect.Descriptor instead.
+func (*OrderValidated) Descriptor() ([]byte, []int) {
+	return file_tally_v1_orders_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *OrderValidated) GetOrder() *OrderPlaced {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+func (x *OrderValidated) GetContact() *Contact {
+	if x != nil {
+		return x.Contact
+	}
+	return nil
+}
+
+// A Contact is how to reach a customer.
+type Contact struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Email         string                 `protobuf:"bytes,2,opt,name=email,proto3" json:"email,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Contact) Reset() {
+	*x = Contact{}
+	mi := &file_tally_v1_orders_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Contact) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Contact) ProtoMessage() {}
+
+func (x *Contact) ProtoReflect() protoreflect.Message {
+	mi := &file_tally_v1_orders_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Contact.ProtoReflect.Descriptor instead.
+func (*Contact) Descriptor() ([]byte, []int) {
+	return file_tally_v1_orders_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Contact) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Contact) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
 var File_tally_v1_orders_proto protoreflect.FileDescriptor
 
 const file_tally_v1_orders_proto_rawDesc = "" +
 	"\n" +
-	"\x15tally/v1/orders.proto\x12\btally.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15tally/v1/common.proto\x1a\x16tally/v1/options.proto\"\x82\x02\n" +
+	"\x15tally/v1/orders.proto\x12\btally.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15tally/v1/common.proto\x1a\x16tally/v1/options.proto\"\x86\x03\n" +
 	"\n" +
 	"OrderEvent\x12\"\n" +
 	"\x04meta\x18\x02 \x01(\v2\x0e.tally.v1.MetaR\x04meta\x12:\n" +
 	"\forder_placed\x18\x03 \x01(\v2\x15.tally.v1.OrderPlacedH\x00R\vorderPlaced\x12C\n" +
 	"\x0forder_cancelled\x18\x04 \x01(\v2\x18.tally.v1.OrderCancelledH\x00R\x0eorderCancelled\x12@\n" +
-	"\x0eorder_rejected\x18\x05 \x01(\v2\x17.tally.v1.OrderRejectedH\x00R\rorderRejectedB\a\n" +
-	"\x05eventJ\x04\b\x01\x10\x02\"\xa4\x01\n" +
+	"\x0eorder_rejected\x18\x05 \x01(\v2\x17.tally.v1.OrderRejectedH\x00R\rorderRejected\x12=\n" +
+	"\rorder_refused\x18\x06 \x01(\v2\x16.tally.v1.OrderRefusedH\x00R\forderRefused\x12C\n" +
+	"\x0forder_validated\x18\a \x01(\v2\x18.tally.v1.OrderValidatedH\x00R\x0eorderValidatedB\a\n" +
+	"\x05eventJ\x04\b\x01\x10\x02\"\xca\x01\n" +
 	"\vOrderPlaced\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1f\n" +
 	"\vcustomer_id\x18\x02 \x01(\tR\n" +
 	"customerId\x12%\n" +
 	"\x05total\x18\x03 \x01(\v2\x0f.tally.v1.MoneyR\x05total\x12,\n" +
-	"\x03due\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x03due:\x04\x88\xb5\x18\x01\"I\n" +
+	"\x03due\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x03due\x12$\n" +
+	"\x05lines\x18\x05 \x03(\v2\x0e.tally.v1.LineR\x05lines:\x04\x88\xb5\x18\x01\"h\n" +
+	"\x04Line\x12\x1d\n" +
+	"\n" +
+	"product_id\x18\x01 \x01(\tR\tproductId\x12\x1a\n" +
+	"\bquantity\x18\x02 \x01(\x03R\bquantity\x12%\n" +
+	"\x05price\x18\x03 \x01(\v2\x0f.tally.v1.MoneyR\x05price\"I\n" +
 	"\x0eOrderCancelled\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason:\x04\x88\xb5\x18\x01\"H\n" +
 	"\rOrderRejected\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason:\x04\x88\xb5\x18\x01B$Z\"tallystick/schemas/tallyv1;tallyv1b\x06proto3"
+	"\x06reason\x18\x02 \x01(\tR\x06reason:\x04\x88\xb5\x18\x01\"\x80\x02\n" +
+	"\fOrderRefused\x12\x19\n" +
+	"\border_id\x18\x01 \x01(\tR\aorderId\x125\n" +
+	"\x06reason\x18\x02 \x01(\x0e2\x1d.tally.v1.OrderRefused.ReasonR\x06reason\x12\x18\n" +
+	"\acommand\x18\x03 \x01(\tR\acommand\x12\x12\n" +
+	"\x04note\x18\x04 \x01(\tR\x04note\"j\n" +
+	"\x06Reason\x12\x16\n" +
+	"\x12REASON_UNSPECIFIED\x10\x00\x12\f\n" +
+	"\bID_TAKEN\x10\x01\x12\x11\n" +
+	"\rORDER_UNKNOWN\x10\x02\x12\x15\n" +
+	"\x11ALREADY_CANCELLED\x10\x03\x12\x10\n" +
+	"\fINCONSISTENT\x10\x04:\x04\x88\xb5\x18\x01\"p\n" +
+	"\x0eOrderValidated\x12+\n" +
+	"\x05order\x18\x01 \x01(\v2\x15.tally.v1.OrderPlacedR\x05order\x12+\n" +
+	"\acontact\x18\x02 \x01(\v2\x11.tally.v1.ContactR\acontact:\x04\x88\xb5\x18\x01\"3\n" +
+	"\aContact\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05email\x18\x02 \x01(\tR\x05emailB$Z\"tallystick/schemas/tallyv1;tallyv1b\x06proto3"
 
 var (
 	file_tally_v1_orders_proto_rawDescOnce sync.Once
@@ -344,28 +712,41 @@ func file_tally_v1_orders_proto_rawDescGZIP() []byte {
 	return file_tally_v1_orders_proto_rawDescData
 }
 
-var file_tally_v1_orders_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_tally_v1_orders_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_tally_v1_orders_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_tally_v1_orders_proto_goTypes = []any{
-	(*OrderEvent)(nil),            // 0: tally.v1.OrderEvent
-	(*OrderPlaced)(nil),           // 1: tally.v1.OrderPlaced
-	(*OrderCancelled)(nil),        // 2: tally.v1.OrderCancelled
-	(*OrderRejected)(nil),         // 3: tally.v1.OrderRejected
-	(*Meta)(nil),                  // 4: tally.v1.Meta
-	(*Money)(nil),                 // 5: tally.v1.Money
-	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
+	(OrderRefused_Reason)(0),      // 0: tally.v1.OrderRefused.Reason
+	(*OrderEvent)(nil),            // 1: tally.v1.OrderEvent
+	(*OrderPlaced)(nil),           // 2: tally.v1.OrderPlaced
+	(*Line)(nil),                  // 3: tally.v1.Line
+	(*OrderCancelled)(nil),        // 4: tally.v1.OrderCancelled
+	(*OrderRejected)(nil),         // 5: tally.v1.OrderRejected
+	(*OrderRefused)(nil),          // 6: tally.v1.OrderRefused
+	(*OrderValidated)(nil),        // 7: tally.v1.OrderValidated
+	(*Contact)(nil),               // 8: tally.v1.Contact
+	(*Meta)(nil),                  // 9: tally.v1.Meta
+	(*Money)(nil),                 // 10: tally.v1.Money
+	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
 }
 var file_tally_v1_orders_proto_depIdxs = []int32{
-	4, // 0: tally.v1.OrderEvent.meta:type_name -> tally.v1.Meta
-	1, // 1: tally.v1.OrderEvent.order_placed:type_name -> tally.v1.OrderPlaced
-	2, // 2: tally.v1.OrderEvent.order_cancelled:type_name -> tally.v1.OrderCancelled
-	3, // 3: tally.v1.OrderEvent.order_rejected:type_name -> tally.v1.OrderRejected
-	5, // 4: tally.v1.OrderPlaced.total:type_name -> tally.v1.Money
-	6, // 5: tally.v1.OrderPlaced.due:type_name -> google.protobuf.Timestamp
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	9,  // 0: tally.v1.OrderEvent.meta:type_name -> tally.v1.Meta
+	2,  // 1: tally.v1.OrderEvent.order_placed:type_name -> tally.v1.OrderPlaced
+	4,  // 2: tally.v1.OrderEvent.order_cancelled:type_name -> tally.v1.OrderCancelled
+	5,  // 3: tally.v1.OrderEvent.order_rejected:type_name -> tally.v1.OrderRejected
+	6,  // 4: tally.v1.OrderEvent.order_refused:type_name -> tally.v1.OrderRefused
+	7,  // 5: tally.v1.OrderEvent.order_validated:type_name -> tally.v1.OrderValidated
+	10, // 6: tally.v1.OrderPlaced.total:type_name -> tally.v1.Money
+	11, // 7: tally.v1.OrderPlaced.due:type_name -> google.protobuf.Timestamp
+	3,  // 8: tally.v1.OrderPlaced.lines:type_name -> tally.v1.Line
+	10, // 9: tally.v1.Line.price:type_name -> tally.v1.Money
+	0,  // 10: tally.v1.OrderRefused.reason:type_name -> tally.v1.OrderRefused.Reason
+	2,  // 11: tally.v1.OrderValidated.order:type_name -> tally.v1.OrderPlaced
+	8,  // 12: tally.v1.OrderValidated.contact:type_name -> tally.v1.Contact
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_tally_v1_orders_proto_init() }
@@ -379,19 +760,22 @@ func file_tally_v1_orders_proto_init() {
 		(*OrderEvent_OrderPlaced)(nil),
 		(*OrderEvent_OrderCancelled)(nil),
 		(*OrderEvent_OrderRejected)(nil),
+		(*OrderEvent_OrderRefused)(nil),
+		(*OrderEvent_OrderValidated)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tally_v1_orders_proto_rawDesc), len(file_tally_v1_orders_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   4,
+			NumEnums:      1,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_tally_v1_orders_proto_goTypes,
 		DependencyIndexes: file_tally_v1_orders_proto_depIdxs,
+		EnumInfos:         file_tally_v1_orders_proto_enumTypes,
 		MessageInfos:      file_tally_v1_orders_proto_msgTypes,
 	}.Build()
 	File_tally_v1_orders_proto = out.File
