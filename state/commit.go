@@ -107,6 +107,11 @@ func (db *DB) apply(cs []Commit, keys [][]string, marks []mark) error {
 				return err
 			}
 		}
+		soonest, err := t.indexFrozen(b, keys[i])
+		if err != nil {
+			return err
+		}
+		marks[i].soonest = soonest
 	}
 	return b.Commit(pebble.NoSync)
 }
@@ -146,6 +151,7 @@ func (t *Table) commit(m mark) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.mark = m
+	t.soonest = min(t.soonest, m.soonest)
 	t.frozen, t.dirtyFrozen = nil, 0
 }
 
@@ -153,5 +159,5 @@ func (t *Table) commit(m mark) {
 func (t *Table) nextMark(offset int64, at time.Time) mark {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return mark{offset, at, t.mark.count + 1}
+	return mark{offset: offset, at: at, count: t.mark.count + 1}
 }

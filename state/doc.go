@@ -34,6 +34,7 @@
 //	n 'c'           → count of the commits, added up as merge operands
 //	n 'm'           → mark: changelog offset, commit time, expected count
 //	n 'r' <key>     → row
+//	n 'd' <at><key> → nothing: the row's deadline, eight bytes, big endian
 //
 // The byte after the number is the space. A row can have any key, the empty
 // one and Goka's "__offset" included, and never meets a mark.

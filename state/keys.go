@@ -14,6 +14,7 @@ const (
 	spaceCount  = 'c'
 	spaceMark   = 'm'
 	spaceRow    = 'r'
+	spaceDue    = 'd'
 )
 
 const (
@@ -98,6 +99,8 @@ type mark struct {
 	offset int64     // of the last changelog record applied, or noOffset
 	at     time.Time // of the last commit, or zero
 	count  uint64    // of the commits, see integrity.go
+
+	soonest int64 // deadline among the rows committed with it; not stored
 }
 
 func (m mark) encode() []byte {

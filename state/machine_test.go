@@ -44,6 +44,39 @@ func (m *machine) open(t *rapid.T) {
 		}
 		m.seen[i] = maps.Clone(m.committed[i])
 	}
+	m.tables[0].TrackDeadlines(firstByte) // the other table has none
+}
+
+// firstByte is the deadline of a row in these tests.
+func firstByte(row []byte) int64 {
+	if len(row) == 0 {
+		return 0
+	}
+	return int64(row[0])
+}
+
+// due compares the rows whose deadline has come with those of the map.
+func (m *machine) due(t *rapid.T) {
+	until := rapid.Int64Range(0, 255).Draw(t, "until")
+	limit := rapid.IntRange(1, 20).Draw(t, "limit")
+	for i, table := range m.tables {
+		got, err := table.Due(until, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []state.Due
+		for k, v := range m.seen[i] {
+			if at := firstByte([]byte(v)); i == 0 && at != 0 && at <= until {
+				want = append(want, state.Due{Key: k, At: at})
+			}
+		}
+		slices.SortFunc(want, func(a, b state.Due) int {
+			return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Key, b.Key))
+		})
+		if want = want[:min(len(want), limit)]; !slices.Equal(got, want) {
+			t.Fatalf("table %d: due until %d: got %v, want %v", i, until, got, want)
+		}
+	}
 }
 
 func (m *machine) reopen(t *rapid.T) {
@@ -208,7 +241,7 @@ func TestTableIsAMap(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"": m.check, "set": m.set, "set2": m.set, "delete": m.delete, "commit": m.commit,
 			"commit2": m.commit, "rollback": m.rollback, "restore": m.restore, "reset": m.reset,
-			"get": m.get, "get2": m.get, "scan": m.scan, "reopen": m.reopen,
+			"get": m.get, "get2": m.get, "scan": m.scan, "reopen": m.reopen, "due": m.due,
 		})
 	})
 }

@@ -21,6 +21,8 @@ type Restore struct {
 	batch  *pebble.Batch
 	resets int // of the table when batch was begun
 	err    error
+
+	deadlines map[string]int64 // of the rows in batch, in a table that has them
 }
 
 // Restore begins a restore. It is ended by its last Commit.
@@ -32,8 +34,9 @@ func (r *Restore) Set(key, value []byte) {
 	copy(op.Key, r.t.prefix[:])
 	copy(op.Key[rowPrefix:], key)
 	copy(op.Value, value)
-	r.t.filter.addOne(key)
 	r.keep(op.Finish())
+	r.index(key, value)
+	r.t.filter.addOne(key)
 }
 
 // Delete deletes a row. It copies key.
@@ -42,6 +45,24 @@ func (r *Restore) Delete(key []byte) {
 	copy(op.Key, r.t.prefix[:])
 	copy(op.Key[rowPrefix:], key)
 	r.keep(op.Finish())
+	r.index(key, nil)
+}
+
+// index puts the row's deadline, and the end of its former one, into the batch.
+func (r *Restore) index(key, value []byte) {
+	if r.t.deadline == nil {
+		return
+	}
+	k := string(key)
+	was, ok := r.deadlines[k]
+	if !ok {
+		row, err := r.t.read(k)
+		r.keep(err)
+		was = r.t.due(row)
+	}
+	now := r.t.due(value)
+	r.keep(r.t.reindex(r.batch, k, was, now))
+	r.deadlines[k] = now
 }
 
 // Bytes returns how much is waiting for Commit, which should be called when it
@@ -78,7 +99,7 @@ func (r *Restore) Commit(offset int64) error {
 	r.batch = nil
 	t.cache.clear()
 	t.mu.Lock()
-	t.mark = m
+	t.mark, t.soonest = m, unknown
 	t.mu.Unlock()
 	return nil
 }
@@ -110,6 +131,7 @@ func (r *Restore) open() *pebble.Batch {
 	if r.batch == nil {
 		r.resets = r.t.resetCount()
 		r.batch = r.t.db.pebble.NewBatch()
+		r.deadlines = map[string]int64{}
 	}
 	return r.batch
 }

@@ -38,6 +38,10 @@ type Table struct {
 	mark        mark
 	replaced    bool
 	resets      int
+
+	deadline       func(row []byte) int64 // nil: rows have none
+	soonest        int64                  // no committed deadline is before it
+	overlaySoonest int64                  // no other one is before it
 }
 
 func (db *DB) openTable(h held) (*Table, error) {
@@ -121,6 +125,7 @@ func (t *Table) Reset(reason string) error {
 	t.mu.Lock()
 	t.mark = mark{offset: noOffset, count: count}
 	t.resets++
+	t.soonest = unknown
 	t.mu.Unlock()
 	t.cache.clear()
 	t.filter.reset()
@@ -187,6 +192,11 @@ func (t *Table) write(key string, value []byte) error {
 	t.overlay[key] = value
 	if !ok {
 		t.sorted = nil
+	}
+	if t.deadline != nil {
+		if at := t.due(value); at != 0 {
+			t.overlaySoonest = min(t.overlaySoonest, at)
+		}
 	}
 	return nil
 }

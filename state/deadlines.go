@@ -1,0 +1,200 @@
+package state
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"math"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// A table can give its rows deadlines. An index of them, ordered by time, lies
+// beside the rows: it is written in the batch that writes the rows, follows from
+// them alone, and is made again with them by a restore.
+
+// A Due is a row whose deadline has come.
+type Due struct {
+	Key string
+	// At is the deadline, in microseconds since 1970.
+	At int64
+}
+
+// unknown is the soonest deadline of an index that has not been looked at.
+const unknown = math.MinInt64
+
+// TrackDeadlines gives the table's rows deadlines: of returns that of an encoded
+// row in microseconds since 1970, or 0 for none. It must be called before the
+// table is read or written, and with an of that means the same for as long as
+// the table has the same identity: one that means something else goes with
+// another Format. Without it a table has no index.
+func (t *Table) TrackDeadlines(of func(row []byte) int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.deadline, t.soonest, t.overlaySoonest = of, unknown, math.MaxInt64
+}
+
+// due returns the deadline of a row, 0 if it has none or there is no row.
+func (t *Table) due(row []byte) int64 {
+	if row == nil {
+		return 0
+	}
+	return max(t.deadline(row), 0)
+}
+
+// Due returns the rows, uncommitted ones included, whose deadline is at or before
+// until, earliest first, at most limit of them. Only the goroutine that writes the
+// table may call it.
+func (t *Table) Due(until int64, limit int) ([]Due, error) {
+	if t.deadline == nil {
+		return nil, nil
+	}
+	if !t.db.gate.enter() {
+		return nil, ErrClosed
+	}
+	defer t.db.gate.leave()
+	if err := t.writable(); err != nil {
+		return nil, t.failed("due", err)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	due := t.overlayDue(until)
+	committed, err := t.committedDue(until, limit)
+	if err != nil {
+		return nil, t.failed("due", t.db.check(err))
+	}
+	due = append(due, committed...)
+	slices.SortFunc(due, func(a, b Due) int {
+		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Key, b.Key))
+	})
+	return due[:min(len(due), limit)], nil
+}
+
+// overlayDue looks through what is not committed. The caller holds t.mu.
+func (t *Table) overlayDue(until int64) []Due {
+	if t.overlaySoonest > until {
+		return nil
+	}
+	var due []Due
+	soonest := int64(math.MaxInt64)
+	look := func(k string, row []byte) {
+		at := t.due(row)
+		if at == 0 {
+			return
+		}
+		soonest = min(soonest, at)
+		if at <= until {
+			due = append(due, Due{k, at})
+		}
+	}
+	for k, row := range t.overlay {
+		look(k, row)
+	}
+	for k, row := range t.frozen {
+		if _, ok := t.overlay[k]; !ok {
+			look(k, row)
+		}
+	}
+	t.overlaySoonest = soonest
+	return due
+}
+
+// committedDue walks over the index, past what the overlay has other rows for.
+// The caller holds t.mu.
+func (t *Table) committedDue(until int64, limit int) ([]Due, error) {
+	if t.soonest > until {
+		return nil, nil
+	}
+	it, err := t.db.pebble.NewIter(&pebble.IterOptions{
+		LowerBound: spaceKey(t.number, spaceDue), UpperBound: spaceKey(t.number, spaceDue+1),
+	})
+	if err != nil {
+		return nil, err
+	}
+	var due []Due
+	first := int64(math.MaxInt64)
+	for ok := it.First(); ok && len(due) < limit; ok = it.Next() {
+		key := it.Key()[rowPrefix:]
+		if len(key) < 8 {
+			return nil, errors.Join(errEncoding, it.Close())
+		}
+		at := int64(binary.BigEndian.Uint64(key))
+		first = min(first, at)
+		if at > until {
+			break
+		}
+		k := string(key[8:])
+		if _, ok := t.overlay[k]; ok {
+			continue
+		}
+		if _, ok := t.frozen[k]; !ok {
+			due = append(due, Due{k, at})
+		}
+	}
+	err = errors.Join(it.Error(), it.Close())
+	if err == nil {
+		t.soonest = first
+	}
+	return due, err
+}
+
+// reindex puts the change of a row's deadline into the batch that changes the row
+// itself.
+func (t *Table) reindex(b *pebble.Batch, key string, was, now int64) error {
+	if was == now {
+		return nil
+	}
+	if was != 0 {
+		if err := b.Delete(t.dueKey(key, was), nil); err != nil {
+			return err
+		}
+	}
+	if now == 0 {
+		return nil
+	}
+	return b.Set(t.dueKey(key, now), nil, nil)
+}
+
+func (t *Table) dueKey(key string, at int64) []byte {
+	b := make([]byte, 0, rowPrefix+8+len(key))
+	b = binary.BigEndian.AppendUint32(b, t.number)
+	b = append(b, spaceDue)
+	b = binary.BigEndian.AppendUint64(b, uint64(at))
+	return append(b, key...)
+}
+
+// committedDeadline returns the deadline that the index has for a row.
+func (t *Table) committedDeadline(key string) (int64, error) {
+	row, _, ok := t.cache.get(key)
+	if !ok {
+		var err error
+		if row, err = t.read(key); err != nil {
+			return 0, err
+		}
+	}
+	return t.due(row), nil
+}
+
+// indexFrozen puts the deadlines of the rows that are being committed into their
+// batch, and returns the soonest.
+func (t *Table) indexFrozen(b *pebble.Batch, keys []string) (int64, error) {
+	soonest := int64(math.MaxInt64)
+	if t.deadline == nil {
+		return soonest, nil
+	}
+	for _, k := range keys {
+		was, err := t.committedDeadline(k)
+		if err != nil {
+			return 0, err
+		}
+		now := t.due(t.frozen[k])
+		if err := t.reindex(b, k, was, now); err != nil {
+			return 0, err
+		}
+		if now != 0 {
+			soonest = min(soonest, now)
+		}
+	}
+	return soonest, nil
+}
