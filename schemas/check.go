@@ -10,55 +10,16 @@ import (
 	"tallystick/schemas/tallyv1"
 )
 
-// errNoEvent is the reason for an envelope without an event, or with one that
+// The reasons for an envelope without an event or a command, or with one that
 // this version does not know.
-var errNoEvent = errors.New("the envelope holds no event that is known here")
+var (
+	errNoEvent   = errors.New("the envelope holds no event that is known here")
+	errNoCommand = errors.New("the envelope holds no command that is known here")
+)
 
 // Money returns the amount of minor units of a currency.
 func Money(minor int64, currency string) *tallyv1.Money {
 	return &tallyv1.Money{Minor: &minor, Currency: currency}
-}
-
-// CheckKey tells whether a record's key is the order id that its body names.
-// What is not an event of orders or payments is left to others.
-func CheckKey(key string, msg any) error {
-	id, ok := "", true
-	switch m := msg.(type) {
-	case *tallyv1.OrderEvent:
-		id = OrderID(m)
-	case *tallyv1.PaymentEvent:
-		id = PaymentOrderID(m)
-	default:
-		ok = false
-	}
-	if ok && id != key {
-		return fmt.Errorf("schemas: the key is %q, the order id in the body is %q", key, id)
-	}
-	return nil
-}
-
-// OrderID returns the id of the order that e is about, or nothing.
-func OrderID(e *tallyv1.OrderEvent) string {
-	switch v := e.GetEvent().(type) {
-	case *tallyv1.OrderEvent_OrderPlaced:
-		return v.OrderPlaced.GetOrderId()
-	case *tallyv1.OrderEvent_OrderCancelled:
-		return v.OrderCancelled.GetOrderId()
-	case *tallyv1.OrderEvent_OrderRejected:
-		return v.OrderRejected.GetOrderId()
-	}
-	return ""
-}
-
-// PaymentOrderID returns the id of the order that e is about, or nothing.
-func PaymentOrderID(e *tallyv1.PaymentEvent) string {
-	switch v := e.GetEvent().(type) {
-	case *tallyv1.PaymentEvent_PaymentReceived:
-		return v.PaymentReceived.GetOrderId()
-	case *tallyv1.PaymentEvent_PaymentReversed:
-		return v.PaymentReversed.GetOrderId()
-	}
-	return ""
 }
 
 func checkOrder(e *tallyv1.OrderEvent) error {
@@ -74,6 +35,10 @@ func checkOrder(e *tallyv1.OrderEvent) error {
 	case *tallyv1.OrderEvent_OrderRejected:
 		return within("order_rejected",
 			checkEnded(v.OrderRejected.GetOrderId(), v.OrderRejected.GetReason()))
+	case *tallyv1.OrderEvent_OrderRefused:
+		return within("order_refused", checkRefused(v.OrderRefused))
+	case *tallyv1.OrderEvent_OrderValidated:
+		return within("order_validated", checkValidated(v.OrderValidated))
 	}
 	return errNoEvent
 }
@@ -88,7 +53,10 @@ func checkPlaced(o *tallyv1.OrderPlaced) error {
 	if err := checkMoney("total", o.GetTotal()); err != nil {
 		return err
 	}
-	return checkTime("due", o.GetDue())
+	if err := checkTime("due", o.GetDue()); err != nil {
+		return err
+	}
+	return checkLines(o.GetLines())
 }
 
 func checkEnded(orderID, reason string) error {
@@ -163,7 +131,7 @@ func checkConfirmed(c *tallyv1.OrderConfirmed) error {
 	if rest != 0 {
 		return fmt.Errorf("payments: the shares lack %d of the total", rest)
 	}
-	return nil
+	return checkContact(c.GetContact())
 }
 
 // within puts the name of the event before the reason.

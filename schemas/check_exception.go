@@ -2,6 +2,7 @@ package schemas
 
 import (
 	"errors"
+	"fmt"
 
 	"tallystick/schemas/tallyv1"
 )
@@ -37,6 +38,13 @@ func checkException(e *tallyv1.ExceptionEvent) error {
 			err = within("second", checkReceived(c.GetSecond()))
 		}
 		return within("payment_conflicted", err)
+	case *tallyv1.ExceptionEvent_OrderExpired:
+		return within("order_expired", checkExpired(v.OrderExpired))
+	case *tallyv1.ExceptionEvent_OrderWithdrawn:
+		w := v.OrderWithdrawn
+		return within("order_withdrawn", checkEnded(w.GetOrderId(), w.GetReason()))
+	case *tallyv1.ExceptionEvent_RefundOwed:
+		return within("refund_owed", checkRefund(v.RefundOwed))
 	}
 	return errNoEvent
 }
@@ -99,4 +107,50 @@ func checkReversed(p *tallyv1.ConfirmedPaymentReversed) error {
 		return errors.New("confirmed_minor is not a part of the amount")
 	}
 	return checkText("reason", p.GetReason(), MaxReasonBytes)
+}
+
+func checkExpired(o *tallyv1.OrderExpired) error {
+	if err := checkID("order_id", o.GetOrderId()); err != nil {
+		return err
+	}
+	if err := checkText("customer_id", o.GetCustomerId(), MaxIDBytes); err != nil {
+		return err
+	}
+	if err := checkMoney("total", o.GetTotal()); err != nil {
+		return err
+	}
+	if o.GetDue() == nil {
+		return errors.New("due is missing")
+	}
+	if err := checkTime("due", o.GetDue()); err != nil {
+		return err
+	}
+	if n := len(o.GetReturns()); n > MaxShares {
+		return fmt.Errorf("returns: %d of them, the limit is %d", n, MaxShares)
+	}
+	for _, r := range o.GetReturns() {
+		if err := checkID("returns.payment_id", r.GetPaymentId()); err != nil {
+			return err
+		}
+		if n := r.GetMinor(); n <= 0 || n > MaxMinor {
+			return fmt.Errorf("returns.minor is %d, it is between 1 and %d", n, int64(MaxMinor))
+		}
+	}
+	return nil
+}
+
+func checkRefund(r *tallyv1.RefundOwed) error {
+	if err := checkIDs(r.GetPaymentId(), r.GetOrderId()); err != nil {
+		return err
+	}
+	if err := checkMoney("amount", r.GetAmount()); err != nil {
+		return err
+	}
+	if r.GetAmount().GetMinor() == 0 {
+		return errors.New("amount.minor is 0: nothing has to go back")
+	}
+	if r.GetReason() == tallyv1.RefundOwed_REASON_UNSPECIFIED {
+		return errors.New("reason is missing")
+	}
+	return nil
 }

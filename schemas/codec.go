@@ -42,6 +42,42 @@ var (
 		fresh: func() *tallyv1.ExceptionEvent { return new(tallyv1.ExceptionEvent) },
 		check: checkException,
 	}
+	// OrderCommands is the codec of the topic of commands about orders.
+	OrderCommands = Codec[*tallyv1.OrderCommand]{
+		kind:  "order command",
+		fresh: func() *tallyv1.OrderCommand { return new(tallyv1.OrderCommand) },
+		check: checkCommand,
+	}
+	// OrderChecks is the codec of the topic of what was found about new orders.
+	OrderChecks = Codec[*tallyv1.OrderCheckEvent]{
+		kind:  "order check event",
+		fresh: func() *tallyv1.OrderCheckEvent { return new(tallyv1.OrderCheckEvent) },
+		check: checkOrderCheck,
+	}
+	// Customers is the codec of the compacted topic of customers.
+	Customers = Codec[*tallyv1.CustomerEvent]{
+		kind:  "customer event",
+		fresh: func() *tallyv1.CustomerEvent { return new(tallyv1.CustomerEvent) },
+		check: checkCustomer,
+	}
+	// Products is the codec of the compacted topic of products.
+	Products = Codec[*tallyv1.ProductEvent]{
+		kind:  "product event",
+		fresh: func() *tallyv1.ProductEvent { return new(tallyv1.ProductEvent) },
+		check: checkProduct,
+	}
+	// Stock is the codec of the topic of what the warehouse says.
+	Stock = Codec[*tallyv1.StockEvent]{
+		kind:  "stock event",
+		fresh: func() *tallyv1.StockEvent { return new(tallyv1.StockEvent) },
+		check: checkStock,
+	}
+	// Notices is the codec of the topic of what became of telling customers.
+	Notices = Codec[*tallyv1.NoticeEvent]{
+		kind:  "notice event",
+		fresh: func() *tallyv1.NoticeEvent { return new(tallyv1.NoticeEvent) },
+		check: checkNotice,
+	}
 )
 
 // A Codec turns the bytes of one topic's records into its envelope and back. It

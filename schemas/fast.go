@@ -233,6 +233,11 @@ func appendConfirmation(m *tallyv1.ConfirmationEvent) []byte {
 		b = appendText(b, 1, p.PaymentId)
 		b = appendInt(b, 2, p.Minor)
 	}
+	if c.Contact != nil {
+		b = appendHead(b, 5, contactSize(c.Contact))
+		b = appendText(b, 1, c.Contact.Name)
+		b = appendText(b, 2, c.Contact.Email)
+	}
 	return b
 }
 
@@ -261,5 +266,10 @@ func confirmedSize(c *tallyv1.OrderConfirmed) int {
 	for _, p := range c.Payments {
 		n += nestedSize(textSize(p.PaymentId) + intSize(p.Minor))
 	}
+	if c.Contact != nil {
+		n += nestedSize(contactSize(c.Contact))
+	}
 	return n
 }
+
+func contactSize(c *tallyv1.Contact) int { return textSize(c.Name) + textSize(c.Email) }
