@@ -168,7 +168,8 @@ func (st *stage) play(
 
 func (st *stage) worker() (*worker, error) {
 	return st.m.newWorker(workerConfig{
-		brokers: st.s.Brokers, client: st.m.Client, names: st.s.names(),
+		wiring: st.s.wiring(), brokers: st.s.Brokers, client: st.m.Client,
+		processors: []processor{confirmProcessor()},
 		dir: filepath.Join(st.dir, defaultStateDir), instance: "demo", interval: 100 * time.Millisecond,
 		leave: true, cacheBytes: 32 << 20, rowBytes: 32 << 20, log: st.logger(),
 	})
@@ -189,7 +190,7 @@ func (st *stage) act(
 	began := st.m.Now()
 	var early int64
 	sent, err := st.m.send(ctx, st.s, cl, formatProtobuf, overtaken(records, &early), func() string {
-		return ", joined " + thousands(w.engine.Stats().Records)
+		return ", joined " + thousands(w.units[0].engine.Stats().Records)
 	})
 	if err != nil {
 		return nil, err
@@ -201,7 +202,7 @@ func (st *stage) act(
 		return nil, err
 	}
 	took := st.m.Now().Sub(began)
-	stats := w.engine.Stats()
+	stats := w.units[0].engine.Stats()
 	st.say("joined in %s, exactly once, %.1f s after the first record (%s records a second)\n",
 		count(stats.Transactions, "transaction"), took.Seconds(),
 		thousands(int64(float64(sent.Records)/took.Seconds())))
@@ -228,7 +229,7 @@ func (st *stage) act(
 // finish waits until the worker has committed all that was sent.
 func (st *stage) finish(ctx context.Context, w *worker, sent int64) error {
 	line := func() string {
-		stats := w.engine.Stats()
+		stats := w.units[0].engine.Stats()
 		return fmt.Sprintf("joining: %s of %s records in %s", thousands(stats.Records),
 			thousands(sent), count(stats.Transactions, "transaction"))
 	}
@@ -236,7 +237,7 @@ func (st *stage) finish(ctx context.Context, w *worker, sent int64) error {
 	defer shown.stop()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for w.engine.Stats().Records < sent {
+	for w.units[0].engine.Stats().Records < sent {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("demo: %w", ctx.Err())

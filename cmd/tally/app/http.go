@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,10 +24,10 @@ import (
 // workerNote is what a worker leaves in its state directory for the verbs that
 // want to ask it.
 type workerNote struct {
-	Address  string `json:"address"`
-	PID      int    `json:"pid"`
-	Group    string `json:"group"`
-	Instance string `json:"instance"`
+	Address  string   `json:"address"`
+	PID      int      `json:"pid"`
+	Groups   []string `json:"groups"`
+	Instance string   `json:"instance"`
 }
 
 // A server answers for a worker while it runs. Without an address it does
@@ -62,7 +63,7 @@ func (m *Main) listen(
 			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		},
 	}
-	note := workerNote{s.address, os.Getpid(), w.names.ConfirmGroup, instance}
+	note := workerNote{s.address, os.Getpid(), w.groups(), instance}
 	if err := writeNote(s.note, note); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
@@ -129,17 +130,17 @@ func (w *worker) handler(instance string) http.Handler {
 		fmt.Fprintln(out, "ok")
 	})
 	mux.HandleFunc("GET /readyz", func(out http.ResponseWriter, _ *http.Request) {
-		if !w.engine.Stats().Ready {
-			http.Error(out, "no assignment yet, or its tables are being restored",
-				http.StatusServiceUnavailable)
+		if waiting := w.waiting(); len(waiting) > 0 {
+			http.Error(out, strings.Join(waiting, ", ")+
+				": no assignment yet, or its tables are being restored", http.StatusServiceUnavailable)
 			return
 		}
 		fmt.Fprintln(out, "ok")
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	mux.Handle("GET /tables", local(w.listTables))
-	mux.Handle("GET /tables/{partition}/rows", local(w.dumpTable))
-	mux.Handle("GET /tables/{partition}/row", local(w.getRow))
+	mux.Handle("GET /tables/{group}/{partition}/rows", local(w.dumpTable))
+	mux.Handle("GET /tables/{group}/{partition}/row", local(w.getRow))
 	return mux
 }
 
@@ -161,8 +162,9 @@ func local(next http.HandlerFunc) http.Handler {
 	})
 }
 
-// tablesAnswer is the answer of /tables.
-type tablesAnswer struct {
+// tableAnswer is one table in the answer of /tables.
+type tableAnswer struct {
+	Group      string  `json:"group"`
 	Table      string  `json:"table"`
 	Ready      bool    `json:"ready"`
 	Partitions []int32 `json:"partitions"`
@@ -186,8 +188,14 @@ type (
 )
 
 func (w *worker) listTables(out http.ResponseWriter, _ *http.Request) {
-	st := w.engine.Stats()
-	answer(out, tablesAnswer{w.names.ConfirmTable, st.Ready, st.Partitions})
+	tables := []tableAnswer{}
+	for _, u := range w.units {
+		if table := u.table(); table != "" {
+			st := u.engine.Stats()
+			tables = append(tables, tableAnswer{u.group, table, st.Ready, st.Partitions})
+		}
+	}
+	answer(out, tables)
 }
 
 func answer(out http.ResponseWriter, value any) {
@@ -202,7 +210,12 @@ func (w *worker) view(out http.ResponseWriter, in *http.Request) (state.View, bo
 		http.Error(out, "the partition is no number", http.StatusBadRequest)
 		return state.View{}, false
 	}
-	view, ok := w.engine.Table(int32(partition))
+	u, ok := w.unit(in.PathValue("group"))
+	if !ok {
+		http.Error(out, "the group is not with this worker", http.StatusNotFound)
+		return state.View{}, false
+	}
+	view, ok := u.engine.Table(int32(partition))
 	if !ok {
 		http.Error(out, "the partition is not with this worker", http.StatusNotFound)
 	}

@@ -6,7 +6,8 @@ import (
 	"tallystick/engine"
 )
 
-// A collector hands the engine's counters to Prometheus when it asks.
+// A collector hands the engines' counters to Prometheus when it asks, each under
+// its group.
 type collector struct {
 	w       *worker
 	metrics []metric
@@ -19,10 +20,10 @@ type metric struct {
 }
 
 func newCollector(w *worker, instance string) *collector {
-	labels := prometheus.Labels{"group": w.names.ConfirmGroup, "instance": instance}
+	labels := prometheus.Labels{"instance": instance}
 	c := &collector{w: w}
 	add := func(kind prometheus.ValueType, name, help string, value func(engine.Stats) int64) {
-		desc := prometheus.NewDesc("tally_"+name, help, nil, labels)
+		desc := prometheus.NewDesc("tally_"+name, help, []string{"group"}, labels)
 		c.metrics = append(c.metrics, metric{desc, kind, value})
 	}
 	counter, gauge := prometheus.CounterValue, prometheus.GaugeValue
@@ -67,8 +68,10 @@ func (c *collector) Describe(to chan<- *prometheus.Desc) {
 
 // Collect reads the counters.
 func (c *collector) Collect(to chan<- prometheus.Metric) {
-	st := c.w.engine.Stats()
-	for _, m := range c.metrics {
-		to <- prometheus.MustNewConstMetric(m.desc, m.kind, float64(m.value(st)))
+	for _, u := range c.w.units {
+		st := u.engine.Stats()
+		for _, m := range c.metrics {
+			to <- prometheus.MustNewConstMetric(m.desc, m.kind, float64(m.value(st)), u.group)
+		}
 	}
 }

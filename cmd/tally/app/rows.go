@@ -2,6 +2,7 @@ package app
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -82,8 +83,11 @@ func (m *Main) openDir(ctx context.Context, dir, table string) (rowSource, error
 		if err := json.Unmarshal(text, &note); err != nil {
 			return nil, hinted("start the worker again", "%s: %w", filepath.Join(dir, workerFile), err)
 		}
-		if source, err := askWorker(ctx, note.Address, table); err == nil {
+		source, err := askWorker(ctx, note.Address, table)
+		if err == nil {
 			return source, nil
+		} else if errors.Is(err, errNoTable) {
+			return nil, hinted("name another --processor", "worker of %s: %w", dir, err)
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, hinted("check --state-dir", "%w", err)
@@ -155,8 +159,8 @@ func (d *diskSource) dump(_ context.Context, partition int32, prefix string,
 
 // A workerSource asks a running worker.
 type workerSource struct {
-	address string
-	order   []int32
+	address, group string
+	order          []int32
 }
 
 // askWorker asks the worker at address what it has of the table.
@@ -168,15 +172,23 @@ func askWorker(ctx context.Context, address, table string) (*workerSource, error
 		return nil, err
 	}
 	defer in.Body.Close()
-	var has tablesAnswer
-	if err := json.NewDecoder(in.Body).Decode(&has); err != nil {
+	var tables []tableAnswer
+	if err := json.NewDecoder(in.Body).Decode(&tables); err != nil {
 		return nil, fmt.Errorf("answer of /tables: %w", err)
 	}
-	if has.Table != table {
-		return nil, fmt.Errorf("it has the table %s, not %s", has.Table, table)
+	names := make([]string, len(tables))
+	for i, has := range tables {
+		if has.Table == table {
+			return &workerSource{address, has.Group, has.Partitions}, nil
+		}
+		names[i] = has.Table
 	}
-	return &workerSource{address, has.Partitions}, nil
+	return nil, fmt.Errorf("%w %s, but %s", errNoTable, table,
+		cmp.Or(strings.Join(names, ", "), "none"))
 }
+
+// errNoTable is the answer of a worker that has other tables.
+var errNoTable = errors.New("it does not have the table")
 
 func get(ctx context.Context, address, path string, query url.Values) (*http.Response, error) {
 	where := url.URL{Scheme: "http", Host: address, Path: path, RawQuery: query.Encode()}
@@ -205,7 +217,7 @@ func (w *workerSource) close()              {}
 func (w *workerSource) dump(ctx context.Context, partition int32, prefix string,
 	do func(string, []byte) error,
 ) (int64, error) {
-	in, err := get(ctx, w.address, fmt.Sprintf("/tables/%d/rows", partition),
+	in, err := get(ctx, w.address, fmt.Sprintf("/tables/%s/%d/rows", w.group, partition),
 		url.Values{"prefix": {prefix}})
 	if err != nil {
 		return 0, err

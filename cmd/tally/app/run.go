@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/pprof"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +25,7 @@ const defaultStateDir = "tally-state"
 
 // running is what tally run was asked.
 type running struct {
+	services                      []string
 	stateDir, instance, guarantee string
 	http, misrouted, profile      string
 	format                        string
@@ -36,7 +38,7 @@ type running struct {
 func (m *Main) runCommand(s *settings) *cobra.Command {
 	r := &running{}
 	cmd := &cobra.Command{
-		Use:   "run [PROCESSOR...]",
+		Use:   "run [SERVICE...]",
 		Short: "Join orders and payments: a worker against a cluster",
 		Long: paragraph(`
 			Start as many workers as you like, each with a state directory and an instance name
@@ -44,16 +46,14 @@ func (m *Main) runCommand(s *settings) *cobra.Command {
 			within the session timeout takes its partitions up again where it left them.
 
 			SIGTERM drains the worker and keeps its place in the group; --leave gives it up.
-			The only processor is confirm, which also runs if none is named.`),
+			Without names the worker runs confirm, the main job, or with --chain every service.`),
 		Example: examples(`
 			tally run --brokers localhost:9092
 			tally run --state-dir /var/lib/tally --instance worker-0 --http 127.0.0.1:8070
 			tally run --until-idle`),
 		GroupID: groupWork,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := known(args); err != nil {
-				return err
-			}
+			r.services = args
 			return m.profiled(r.profile, func() error { return m.work(cmd.Context(), s, r) })
 		},
 	}
@@ -92,27 +92,16 @@ func (r *running) register(cmd *cobra.Command) {
 	f.StringVar(&r.profile, "cpuprofile", "", "write a CPU profile to this file")
 }
 
-// known refuses processors that are not there.
-func known(processors []string) error {
-	for _, p := range processors {
-		if _, err := time.ParseDuration(p); err == nil {
-			return usageError("write --until-idle="+p, "there is no processor %q", p)
-		}
-		if p != topology.Confirm {
-			return usageError("the only one is "+topology.Confirm, "there is no processor %q", p)
-		}
-	}
-	return nil
-}
-
 // config checks what was asked and turns it into the worker's configuration.
 func (m *Main) workerConfig(s *settings, r *running, client []kgo.Opt) (workerConfig, error) {
 	c := workerConfig{
-		brokers: s.Brokers, client: client, names: s.names(), dir: r.stateDir,
+		wiring:  s.wiring(),
+		brokers: s.Brokers, client: client, dir: r.stateDir,
 		instance: r.instance, interval: r.interval, session: r.session, transaction: r.transaction,
-		leave: r.leave, oldBrokers: r.oldBrokers, json: r.format == formatJSON, log: m.logger(s),
+		leave: r.leave, oldBrokers: r.oldBrokers, log: m.logger(s),
 		cacheBytes: r.cacheMiB << 20, rowBytes: r.rowCacheMiB << 20,
 	}
+	c.json = r.format == formatJSON
 	var err error
 	if r.format != formatProtobuf && r.format != formatJSON {
 		return c, usageError("use protobuf or json", "--format has no form %q", r.format)
@@ -120,6 +109,11 @@ func (m *Main) workerConfig(s *settings, r *running, client []kgo.Opt) (workerCo
 	if c.guarantee, err = engine.ParseGuarantee(r.guarantee); err != nil {
 		return c, usageError("use exactly-once or at-least-once", "--guarantee has no %q", r.guarantee)
 	}
+	chosen, err := s.choose(r.services, c.guarantee)
+	if err != nil {
+		return c, err
+	}
+	c.processors = processorsOf(chosen)
 	switch r.misrouted {
 	case "stop":
 	case "dead-letters":
@@ -161,16 +155,19 @@ func (m *Main) work(ctx context.Context, s *settings, r *running) error {
 	if err != nil {
 		return err
 	}
-	c.log.Info("worker begins", "group", c.names.ConfirmGroup, "instance", c.instance,
+	c.log.Info("worker begins", "groups", w.groups(), "instance", c.instance,
 		"state_dir", c.dir, "guarantee", c.guarantee.String(), "interval", c.interval,
 		"brokers", strings.Join(c.brokers, ","))
 	err = m.serve(ctx, w, c, r, kadm.NewClient(cl))
 	if closed := w.close(); err == nil {
 		err = closed
 	}
-	st := w.engine.Stats()
-	c.log.Info("worker ends", "records", st.Records, "transactions", st.Transactions,
-		"dead_letters", st.DeadLetters, "restored", st.Restored, "restarts", st.Restarts)
+	for _, u := range w.units {
+		st := u.engine.Stats()
+		c.log.Info("worker ends", "group", u.group, "records", st.Records,
+			"transactions", st.Transactions, "dead_letters", st.DeadLetters, "restored", st.Restored,
+			"restarts", st.Restarts)
+	}
 	return err
 }
 
@@ -231,9 +228,8 @@ func (w *worker) idle(ctx context.Context, m *Main, adm *kadm.Client, enough tim
 			return false
 		case <-tick.C:
 		}
-		st := w.engine.Stats()
-		if !st.Ready || st.Lag > 0 || st.Records != records {
-			since, records = m.Now(), st.Records
+		if n := w.records(); n != records || w.busy() {
+			since, records = m.Now(), n
 			continue
 		}
 		quiet := m.Now().Sub(since)
@@ -243,14 +239,34 @@ func (w *worker) idle(ctx context.Context, m *Main, adm *kadm.Client, enough tim
 	}
 }
 
-// behind is how many offsets the group is behind the ends of its inputs, all
+// busy says that a processor is not ready, or has records to read.
+func (w *worker) busy() bool {
+	return slices.ContainsFunc(w.units, func(u *unit) bool {
+		st := u.engine.Stats()
+		return !st.Ready || st.Lag > 0
+	})
+}
+
+// behind is how many offsets the groups are behind the ends of their inputs, all
 // workers together; below zero if that cannot be told.
 func (w *worker) behind(ctx context.Context, adm *kadm.Client) int64 {
-	ends, err := adm.ListCommittedOffsets(ctx, w.names.Orders, w.names.Payments)
+	var behind int64
+	for _, u := range w.units {
+		n := u.behind(ctx, adm)
+		if n < 0 {
+			return n
+		}
+		behind += n
+	}
+	return behind
+}
+
+func (u *unit) behind(ctx context.Context, adm *kadm.Client) int64 {
+	ends, err := adm.ListCommittedOffsets(ctx, u.inputs()...)
 	if err != nil || ends.Error() != nil {
 		return -1
 	}
-	at, err := adm.FetchOffsets(kadm.RequireStable(ctx), w.names.ConfirmGroup)
+	at, err := adm.FetchOffsets(kadm.RequireStable(ctx), u.group)
 	if err != nil || at.Error() != nil {
 		return -1
 	}

@@ -30,6 +30,7 @@ type settings struct {
 	Prefix, App, LogFormat   string
 	LogLevel                 slog.Level
 	brokersGiven, jsonOutput bool
+	Chain                    bool
 }
 
 // Names of the two forms of output.
@@ -65,6 +66,8 @@ func newSettings(f *pflag.FlagSet) *settings {
 	f.StringVar(&s.Prefix, "prefix", "", "put before the names of the event topics")
 	f.StringVar(&s.App, "app", "tally",
 		"put before the names of groups, tables and dead letters")
+	f.BoolVar(&s.Chain, "chain", false,
+		"the whole chain of services, not only the main job; also TALLY_CHAIN")
 	f.StringVar(&s.LogFormat, "log-format", outputText,
 		"form of the log on stderr: text or json")
 	f.TextVar(&s.LogLevel, "log-level", slog.LevelInfo,

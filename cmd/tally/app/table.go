@@ -17,7 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"tallystick/query/replay"
-	"tallystick/schemas"
+	"tallystick/topology"
 	"tallystick/topology/keyhash"
 )
 
@@ -31,7 +31,12 @@ type looking struct {
 	changelog          bool
 	keys               string // how the keys begin
 	limit              int
+	processor          string // whose table
+	row                func([]byte) (json.RawMessage, error)
 }
+
+// table is the changelog of the table that is looked at.
+func (l *looking) table(s *settings) string { return s.wiring().group(l.processor) + "-table" }
 
 func (m *Main) tableCommand(s *settings) *cobra.Command {
 	l := &looking{}
@@ -52,6 +57,7 @@ func (m *Main) tableCommand(s *settings) *cobra.Command {
 	f := cmd.PersistentFlags()
 	f.StringSliceVar(&l.stateDirs, "state-dir", []string{defaultStateDir},
 		"state directories of workers on this machine")
+	f.StringVar(&l.processor, "processor", topology.Confirm, "whose table, as tally graph names it")
 	f.StringSliceVar(&l.workers, "worker", nil, "addresses of workers on this machine")
 	needVerb(cmd)
 	cmd.AddCommand(m.tableLs(s, l), m.tableGet(s, l), m.tableScan(s, l), m.tableVerify(s, l))
@@ -62,7 +68,7 @@ func (m *Main) tableCommand(s *settings) *cobra.Command {
 func (m *Main) sources(
 	cmd *cobra.Command, s *settings, l *looking, log *replay.Log,
 ) ([]rowSource, error) {
-	table := s.names().ConfirmTable
+	table := l.table(s)
 	changelog := &changelogSource{log, table}
 	if l.changelog {
 		return []rowSource{changelog}, nil
@@ -76,12 +82,19 @@ func (m *Main) sources(
 }
 
 // openTable opens the changelog of the table.
-func (m *Main) openTable(ctx context.Context, s *settings) (*kgo.Client, *replay.Log, error) {
+func (m *Main) openTable(
+	ctx context.Context, s *settings, l *looking,
+) (*kgo.Client, *replay.Log, error) {
+	p, err := tabled(l.processor)
+	if err != nil {
+		return nil, nil, err
+	}
+	l.row = p.row
 	cl, err := m.connect(ctx, s)
 	if err != nil {
 		return nil, nil, err
 	}
-	log, err := replay.Open(ctx, cl, patience, s.names().ConfirmTable)
+	log, err := replay.Open(ctx, cl, patience, l.table(s))
 	if err != nil {
 		cl.Close()
 		return nil, nil, err
@@ -107,7 +120,7 @@ func (m *Main) tableLs(s *settings, l *looking) *cobra.Command {
 			tally table ls --state-dir a,b -o json`),
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cl, log, err := m.openTable(cmd.Context(), s)
+			cl, log, err := m.openTable(cmd.Context(), s, l)
 			if err != nil {
 				return err
 			}
@@ -117,7 +130,7 @@ func (m *Main) tableLs(s *settings, l *looking) *cobra.Command {
 				return err
 			}
 			defer closeAll(sources)
-			list := listPartitions(s.names().ConfirmTable, log, sources[:len(sources)-1])
+			list := listPartitions(l.table(s), log, sources[:len(sources)-1])
 			return m.show(s, list, func(w io.Writer) error { return writePartitions(w, list) })
 		},
 	}
@@ -156,13 +169,12 @@ type shownRow struct {
 	Row       json.RawMessage `json:"row"`
 }
 
-func showRow(source rowSource, partition int32, key string, value []byte) (shownRow, error) {
+func (l *looking) show(
+	source rowSource, partition int32, key string, value []byte,
+) (shownRow, error) {
 	shown := shownRow{Key: key, Partition: partition, Source: source.name()}
-	row, err := schemas.ConfirmRows.Unmarshal(value)
-	if err == nil {
-		shown.Row, err = schemas.ConfirmRows.JSON(row)
-	}
-	if err != nil {
+	var err error
+	if shown.Row, err = l.row(value); err != nil {
 		return shown, fmt.Errorf("row %q of partition %d: %w", key, partition, err)
 	}
 	return shown, nil
@@ -171,13 +183,13 @@ func showRow(source rowSource, partition int32, key string, value []byte) (shown
 func (m *Main) tableGet(s *settings, l *looking) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "get KEY",
-		Short: "Print the row of one order",
+		Short: "Print one row, such as that of an order",
 		Example: examples(`
 			tally table get o1-000042
 			tally table get o1-000042 --changelog`),
 		Args: exactArgs("KEY"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cl, log, err := m.openTable(cmd.Context(), s)
+			cl, log, err := m.openTable(cmd.Context(), s, l)
 			if err != nil {
 				return err
 			}
@@ -187,7 +199,7 @@ func (m *Main) tableGet(s *settings, l *looking) *cobra.Command {
 				return err
 			}
 			defer closeAll(sources)
-			return m.getRow(cmd.Context(), s, log, sources, args[0])
+			return m.getRow(cmd.Context(), s, l, log, sources, args[0])
 		},
 	}
 	l.changelogFlag(cmd)
@@ -202,9 +214,9 @@ func (l *looking) changelogFlag(cmd *cobra.Command) {
 var errEnough = errors.New("enough")
 
 func (m *Main) getRow(
-	ctx context.Context, s *settings, log *replay.Log, sources []rowSource, key string,
+	ctx context.Context, s *settings, l *looking, log *replay.Log, sources []rowSource, key string,
 ) error {
-	partition := keyhash.Partition([]byte(key), log.Partitions(s.names().ConfirmTable))
+	partition := keyhash.Partition([]byte(key), log.Partitions(l.table(s)))
 	for _, source := range sources {
 		if !slices.Contains(source.partitions(), partition) {
 			continue
@@ -223,7 +235,7 @@ func (m *Main) getRow(
 			return hinted("tally table scan lists what is there",
 				"there is no row %q in partition %d (%s)", key, partition, source.name())
 		}
-		shown, err := showRow(source, partition, key, found)
+		shown, err := l.show(source, partition, key, found)
 		if err != nil {
 			return err
 		}
@@ -254,7 +266,7 @@ func (m *Main) tableScan(s *settings, l *looking) *cobra.Command {
 			if l.limit < 0 {
 				return usageError("0 prints them all", "--limit must not be below zero")
 			}
-			cl, log, err := m.openTable(cmd.Context(), s)
+			cl, log, err := m.openTable(cmd.Context(), s, l)
 			if err != nil {
 				return err
 			}
@@ -264,7 +276,7 @@ func (m *Main) tableScan(s *settings, l *looking) *cobra.Command {
 				return err
 			}
 			defer closeAll(sources)
-			return m.scan(cmd.Context(), l, log.Partitions(s.names().ConfirmTable), sources)
+			return m.scan(cmd.Context(), l, log.Partitions(l.table(s)), sources)
 		},
 	}
 	cmd.Flags().StringVar(&l.keys, "key-prefix", "", "only keys that begin so")
@@ -286,7 +298,7 @@ func (m *Main) scan(ctx context.Context, l *looking, partitions int32, sources [
 			continue
 		}
 		_, err := sources[i].dump(ctx, p, l.keys, func(key string, value []byte) error {
-			shown, err := showRow(sources[i], p, key, value)
+			shown, err := l.show(sources[i], p, key, value)
 			if err != nil {
 				return err
 			}

@@ -42,6 +42,11 @@ func (s *settings) names() topology.Names {
 	return topology.Options{Prefix: s.Prefix, App: s.App}.Names()
 }
 
+// wiring is what the settings of all verbs say about graphs.
+func (s *settings) wiring() wiring {
+	return wiring{names: s.names(), app: s.App, chain: s.Chain}
+}
+
 // topology is the map under the settings.
 func (s *settings) topology(sh shape) topology.Topology {
 	return topology.Default(topology.Options{

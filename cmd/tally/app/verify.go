@@ -67,8 +67,8 @@ func (m *Main) tableVerify(s *settings, l *looking) *cobra.Command {
 }
 
 func (m *Main) verify(cmd *cobra.Command, s *settings, l *looking, whole bool) error {
-	ctx, table := cmd.Context(), s.names().ConfirmTable
-	cl, log, err := m.openTable(ctx, s)
+	ctx, table := cmd.Context(), l.table(s)
+	cl, log, err := m.openTable(ctx, s, l)
 	if err != nil {
 		return err
 	}

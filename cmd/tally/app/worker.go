@@ -7,43 +7,49 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/lovoo/goka"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
 
 	"tallystick/engine"
-	"tallystick/processors/confirm"
 	"tallystick/schemas"
 	"tallystick/state"
-	"tallystick/topology"
 )
 
-// A worker is one processor with its tables on this machine's disk. The verbs
-// run and demo are made of it.
+// A worker is a process: one directory of tables and, on it, a processor or
+// several, each of a consumer group of its own. The verbs run and demo are made
+// of it.
 type worker struct {
+	units []*unit
+	db    *state.DB
+	dir   string
+}
+
+// A unit is one processor of a worker: its graph and the engine that runs it.
+type unit struct {
+	name   string
+	group  string
 	engine *engine.Engine
-	db     *state.DB
 	graph  *goka.GroupGraph
-	names  topology.Names
-	dir    string
 }
 
 // workerConfig is what distinguishes one worker from another.
 type workerConfig struct {
+	wiring
 	brokers     []string
 	client      []kgo.Opt
-	names       topology.Names
+	processors  []processor
 	dir         string
 	instance    string
-	guarantee   engine.Guarantee
 	interval    time.Duration
 	session     time.Duration
 	transaction time.Duration
 	leave       bool
 	oldBrokers  bool
-	json        bool
 	misrouted   engine.Misrouted
 	cacheBytes  int64
 	rowBytes    int64
@@ -56,7 +62,7 @@ const (
 	workerFile = "worker.json"
 )
 
-// newWorker opens the tables and makes the engine. The caller closes it.
+// newWorker opens the tables and makes the engines. The caller closes it.
 func (m *Main) newWorker(c workerConfig) (*worker, error) {
 	if err := os.MkdirAll(c.dir, 0o750); err != nil {
 		return nil, hinted("check --state-dir", "state: %w", err)
@@ -74,27 +80,124 @@ func (m *Main) newWorker(c workerConfig) (*worker, error) {
 	if aside := db.Recovered(); aside != "" {
 		c.log.Warn("tables were set aside and are restored from their changelogs", "aside", aside)
 	}
-	e, err := engine.New(engine.Config{
-		Brokers: c.brokers, Client: c.client, Group: c.names.ConfirmGroup, Instance: c.instance,
+	w := &worker{db: db, dir: c.dir}
+	for _, p := range c.processors {
+		u, err := c.newUnit(p, db)
+		if err != nil {
+			return nil, errors.Join(err, db.Close())
+		}
+		w.units = append(w.units, u)
+	}
+	return w, nil
+}
+
+// A whole process takes no more memory for its open transactions than one
+// engine of a process that has no other.
+const (
+	transactionRecords = 50_000
+	transactionBytes   = 32 << 20
+)
+
+// newUnit makes the engine and the graph of one processor.
+func (c workerConfig) newUnit(p processor, db *state.DB) (*unit, error) {
+	share := len(c.processors)
+	cfg := engine.Config{
+		Brokers: c.brokers, Client: c.client, Group: c.group(p.name), Instance: c.instance,
 		State: db, Guarantee: c.guarantee, Interval: c.interval, DeadLetters: c.names.DeadLetters,
 		SessionTimeout: c.session, TransactionTimeout: c.transaction, LeaveOnStop: c.leave,
 		AllowTransactionV1: c.oldBrokers, OnMisrouted: c.misrouted, Logger: c.log,
-	})
-	if err != nil {
-		return nil, errors.Join(usageError("see tally run --help", "%w", err), db.Close())
+		MaxRecords: transactionRecords / share, MaxBytes: transactionBytes / share,
 	}
-	rules := confirm.Rules{RepeatSpeech: c.guarantee == engine.AtLeastOnce}
-	graph := rules.Define(confirm.Topics{
-		Group: c.names.ConfirmGroup, Orders: c.names.Orders, Payments: c.names.Payments,
-		Confirmations: c.names.Confirmations, Exceptions: c.names.Exceptions, JSON: c.json,
-	}, func(cb goka.ProcessCallback) goka.ProcessCallback { return e.Wrap(cb, schemas.CheckKey) })
-	return &worker{engine: e, db: db, graph: graph, names: c.names, dir: c.dir}, nil
+	if p.engine != nil {
+		p.engine(c.wiring, &cfg)
+	}
+	e, err := engine.New(cfg)
+	if err != nil {
+		return nil, usageError("see tally run --help", "processor %s: %w", p.name, err)
+	}
+	graph := p.graph(c.wiring, func(cb goka.ProcessCallback) goka.ProcessCallback {
+		return e.Wrap(cb, schemas.CheckKey)
+	})
+	return &unit{name: p.name, group: cfg.Group, engine: e, graph: graph}, nil
 }
 
 // run processes until ctx is done, which drains and returns nil, or until going
-// on would not be safe.
+// on would not be safe for one of the processors: then all end, and the error
+// names the one that did not go on.
 func (w *worker) run(ctx context.Context) error {
-	return explain(w.engine.Run(ctx, w.graph))
+	g, ctx := errgroup.WithContext(ctx)
+	for _, u := range w.units {
+		g.Go(func() error {
+			if err := u.engine.Run(ctx, u.graph); err != nil {
+				return fmt.Errorf("processor %s: %w", u.name, explain(err))
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// ready says that every processor has followed an assignment and has its tables.
+func (w *worker) ready() bool {
+	return !slices.ContainsFunc(w.units, func(u *unit) bool { return !u.engine.Stats().Ready })
+}
+
+// waiting names the processors that are not ready.
+func (w *worker) waiting() []string {
+	var names []string
+	for _, u := range w.units {
+		if !u.engine.Stats().Ready {
+			names = append(names, u.name)
+		}
+	}
+	return names
+}
+
+// unit returns the processor whose group has this name.
+func (w *worker) unit(group string) (*unit, bool) {
+	i := slices.IndexFunc(w.units, func(u *unit) bool { return u.group == group })
+	if i < 0 {
+		return nil, false
+	}
+	return w.units[i], true
+}
+
+// groups are the consumer groups of the worker.
+func (w *worker) groups() []string {
+	groups := make([]string, len(w.units))
+	for i, u := range w.units {
+		groups[i] = u.group
+	}
+	return groups
+}
+
+// records is how many input records all processors have committed.
+func (w *worker) records() int64 {
+	var n int64
+	for _, u := range w.units {
+		n += u.engine.Stats().Records
+	}
+	return n
+}
+
+// table is the changelog of the processor's table, empty without one.
+func (u *unit) table() string {
+	if t := u.graph.GroupTable(); t != nil {
+		return t.Topic()
+	}
+	return ""
+}
+
+// inputs are the topics that the processor reads record by record, without
+// those that exist inside the engine only.
+func (u *unit) inputs() []string {
+	var topics []string
+	for _, in := range u.graph.InputStreams() {
+		if in.Topic() != timersTopic(u.group) {
+			topics = append(topics, in.Topic())
+		}
+	}
+	return topics
 }
 
 func (w *worker) close() error {
