@@ -32,6 +32,12 @@ func CheckKey(key string, msg any) error {
 		what, id = "product", m.GetProductUpdated().GetProductId()
 	case *tallyv1.StockEvent:
 		what, id = "product", StockProductID(m)
+	case *tallyv1.StockCommand:
+		what, id = "product", StockCommandProductID(m)
+	case *tallyv1.StockReplyEvent:
+		id = StockReplyOrderID(m)
+	case *tallyv1.CustomerOrderEvent:
+		what, id = "customer or order", CustomerOrderKey(m.GetOrderPlaced())
 	default:
 		return nil
 	}
