@@ -170,7 +170,7 @@ func (st *stage) worker() (*worker, error) {
 	return st.m.newWorker(workerConfig{
 		wiring: st.s.wiring(), brokers: st.s.Brokers, client: st.m.Client,
 		processors: []processor{confirmProcessor()},
-		dir: filepath.Join(st.dir, defaultStateDir), instance: "demo", interval: 100 * time.Millisecond,
+		dir:        filepath.Join(st.dir, defaultStateDir), instance: "demo", interval: 100 * time.Millisecond,
 		leave: true, cacheBytes: 32 << 20, rowBytes: 32 << 20, log: st.logger(),
 	})
 }

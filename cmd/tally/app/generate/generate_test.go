@@ -31,6 +31,9 @@ func bytesOf(t *testing.T, r source.Record) []byte {
 	if r.Payment != nil {
 		m = r.Payment
 	}
+	if r.Message != nil {
+		m = r.Message
+	}
 	if r.Raw != nil {
 		return r.Raw
 	}

@@ -24,8 +24,8 @@ import (
 const maxLine = 1 << 20
 
 // JSONLines reads the file at path, one event in its JSON form a line. Whether
-// a line is an order or a payment is told by the name of its event. The first
-// error ends the sequence.
+// a line is an order or a payment, a command or a customer, is told by the name of
+// its event. The first error ends the sequence.
 func JSONLines(path string) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		file, err := os.Open(path)
@@ -71,49 +71,50 @@ func parseLine(line []byte) (Record, int, error) {
 	if err != nil {
 		return Record{}, column, err
 	}
-	if kind == Order {
-		event := &tallyv1.OrderEvent{}
-		if err := protojson.Unmarshal(line, event); err != nil {
-			return Record{}, columnOf(err), tidy(err)
-		}
-		return record(kind, event, event.Meta, func(r *Record) { r.Order = event })
-	}
-	event := &tallyv1.PaymentEvent{}
-	if err := protojson.Unmarshal(line, event); err != nil {
+	envelope := kinds[kind].envelope.ProtoReflect().New().Interface()
+	if err := protojson.Unmarshal(line, envelope); err != nil {
 		return Record{}, columnOf(err), tidy(err)
 	}
-	return record(kind, event, event.Meta, func(r *Record) { r.Payment = event })
+	return record(kind, envelope)
 }
 
-// record finishes the record of an event.
-func record(kind Kind, event proto.Message, meta *tallyv1.Meta, set func(*Record)) (
-	Record, int, error,
-) {
-	id := orderID(event.ProtoReflect())
+// record makes the record of an envelope.
+func record(kind Kind, envelope proto.Message) (Record, int, error) {
+	id := keyOf(envelope.ProtoReflect(), kinds[kind].key)
 	if id == "" {
-		return Record{}, 1, errors.New("the event has no order id, which is its key")
+		return Record{}, 1, fmt.Errorf("the event has no %s, which is its key",
+			strings.ReplaceAll(kinds[kind].key, "_", " "))
 	}
 	r := Record{Kind: kind, Key: []byte(id)}
-	if meta.GetAt() != nil {
-		r.At = meta.GetAt().AsTime()
+	if e, ok := envelope.(interface{ GetMeta() *tallyv1.Meta }); ok && e.GetMeta().GetAt() != nil {
+		r.At = e.GetMeta().GetAt().AsTime()
 	}
-	set(&r)
+	switch e := envelope.(type) {
+	case *tallyv1.OrderEvent:
+		r.Order = e
+	case *tallyv1.PaymentEvent:
+		r.Payment = e
+	default:
+		r.Message = e
+	}
 	return r, 0, nil
 }
 
-// orderID is the order id of whatever event the envelope holds.
-func orderID(envelope protoreflect.Message) string {
-	oneof := envelope.Descriptor().Oneofs().ByName("event")
-	field := envelope.WhichOneof(oneof)
+// keyOf is a field of whatever event the envelope holds.
+func keyOf(envelope protoreflect.Message, name string) string {
+	field := envelope.WhichOneof(envelope.Descriptor().Oneofs().Get(0))
 	if field == nil {
 		return ""
 	}
 	event := envelope.Get(field).Message()
-	id := event.Descriptor().Fields().ByName("order_id")
+	id := event.Descriptor().Fields().ByName(protoreflect.Name(name))
+	if id == nil {
+		return ""
+	}
 	return event.Get(id).String()
 }
 
-// kindOf tells an order event from a payment event by the names in it.
+// kindOf tells the kind of an event by the names in it.
 func kindOf(line []byte) (Kind, int, error) {
 	var names map[string]json.RawMessage
 	if err := json.Unmarshal(line, &names); err != nil {
@@ -123,14 +124,12 @@ func kindOf(line []byte) (Kind, int, error) {
 		}
 		return 0, 1, errors.New("the line is no JSON object")
 	}
-	for kind, envelope := range map[Kind]proto.Message{
-		Order: &tallyv1.OrderEvent{}, Payment: &tallyv1.PaymentEvent{},
-	} {
-		members := envelope.ProtoReflect().Descriptor().Oneofs().ByName("event").Fields()
+	for kind, k := range kinds {
+		members := k.envelope.ProtoReflect().Descriptor().Oneofs().Get(0).Fields()
 		for i := range members.Len() {
 			f := members.Get(i)
 			if names[f.JSONName()] != nil || names[string(f.Name())] != nil {
-				return kind, 0, nil
+				return Kind(kind), 0, nil
 			}
 		}
 	}

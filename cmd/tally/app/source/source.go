@@ -6,25 +6,41 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"tallystick/schemas/tallyv1"
 )
 
 // Kind says which topic a record is meant for.
 type Kind int
 
-// The topics that records are meant for.
+// The topics that records are meant for. Those behind Payment are of the chain
+// of services only.
 const (
 	Order Kind = iota
 	Payment
+	Command
+	Customer
+	Product
+	Stock
 )
 
-// String returns the kind as a mapping writes it.
-func (k Kind) String() string {
-	if k == Payment {
-		return "payment"
-	}
-	return "order"
+// kinds are the names of the kinds, an empty envelope of each, and the field of
+// its events that is the key.
+var kinds = [...]struct {
+	name, key string
+	envelope  proto.Message
+}{
+	Order:    {"order", "order_id", &tallyv1.OrderEvent{}},
+	Payment:  {"payment", "order_id", &tallyv1.PaymentEvent{}},
+	Command:  {"command", "order_id", &tallyv1.OrderCommand{}},
+	Customer: {"customer", "customer_id", &tallyv1.CustomerEvent{}},
+	Product:  {"product", "product_id", &tallyv1.ProductEvent{}},
+	Stock:    {"stock", "product_id", &tallyv1.StockEvent{}},
 }
+
+// String returns the kind as a mapping writes it.
+func (k Kind) String() string { return kinds[k].name }
 
 // UnmarshalText is the inverse of [Kind.String].
 func (k *Kind) UnmarshalText(text []byte) error {
@@ -39,16 +55,18 @@ func (k *Kind) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// A Record is one record to produce: an order event, a payment event, or bytes
-// that are neither.
+// A Record is one record to produce: an order event, a payment event, one of the
+// chain's other envelopes, or bytes that are none of them.
 type Record struct {
 	Kind Kind
 	// Key is nil for a record that comes without one.
 	Key     []byte
 	Order   *tallyv1.OrderEvent
 	Payment *tallyv1.PaymentEvent
-	// Raw is the value of a record that cannot be read; Order and Payment are
-	// nil then.
+	// Message is the envelope of a record of another kind.
+	Message proto.Message
+	// Raw is the value of a record that cannot be read; Order, Payment and Message
+	// are nil then.
 	Raw []byte
 	// At is when the event happened, zero when nobody knows.
 	At time.Time
