@@ -161,6 +161,12 @@ func TestConfirmationByHand(t *testing.T) {
 				Minor:     rapid.Int64Range(1, MaxMinor).Draw(t, "minor"),
 			})
 		}
+		if rapid.Bool().Draw(t, "has a contact") {
+			c.Contact = &tallyv1.Contact{
+				Name:  rapid.StringN(0, 5, 20).Draw(t, "name"),
+				Email: rapid.StringN(0, 5, 20).Draw(t, "email"),
+			}
+		}
 		m := &tallyv1.ConfirmationEvent{
 			Meta:  drawMeta(t),
 			Event: &tallyv1.ConfirmationEvent_OrderConfirmed{OrderConfirmed: c},

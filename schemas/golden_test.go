@@ -34,6 +34,18 @@ func TestGolden(t *testing.T) {
 			return golden(t, schemas.Confirmations, b)
 		case "exceptions":
 			return golden(t, schemas.Exceptions, b)
+		case "order-commands":
+			return golden(t, schemas.OrderCommands, b)
+		case "order-checks":
+			return golden(t, schemas.OrderChecks, b)
+		case "customers":
+			return golden(t, schemas.Customers, b)
+		case "products":
+			return golden(t, schemas.Products, b)
+		case "stock":
+			return golden(t, schemas.Stock, b)
+		case "notices":
+			return golden(t, schemas.Notices, b)
 		case "row":
 			row, err := schemas.ConfirmRows.Unmarshal(b)
 			if err != nil {
@@ -78,14 +90,14 @@ func verdict(text []byte, same bool, err error) string {
 	return string(text) + "\n"
 }
 
-// TestGoldenIsWhole: there are golden bytes of every event.
+// TestGoldenIsWhole: there are golden bytes of every event and every command.
 func TestGoldenIsWhole(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("testdata", "golden"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, envelope := range envelopes(t) {
-		members := envelope.Oneofs().ByName("event").Fields()
+		members := speech(envelope).Fields()
 		for i := range members.Len() {
 			if !holds(text, members.Get(i)) {
 				t.Errorf("testdata/golden has no %s", members.Get(i).Name())

@@ -144,40 +144,6 @@ func TestMarshalRefuses(t *testing.T) {
 	}
 }
 
-// TestCheckKey: the key is the order id, for every event of both topics.
-func TestCheckKey(t *testing.T) {
-	for _, c := range []struct {
-		codec interface{ Decode([]byte) (any, error) }
-		value string
-	}{
-		{schemas.Orders, placed(`o1`, `o1`)},
-		{schemas.Orders, `{"order_cancelled":{"order_id":"o1"}}`},
-		{schemas.Orders, `{"order_rejected":{"order_id":"o1"}}`},
-		{schemas.Payments, `{"payment_received":{"order_id":"o1","payment_id":"p1",` +
-			`"amount":{"minor":1,"currency":"EUR"}}}`},
-		{schemas.Payments, `{"payment_reversed":{"order_id":"o1","payment_id":"p1"}}`},
-	} {
-		msg, err := c.codec.Decode([]byte(c.value))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if m, bad := msg.(schemas.Malformed); bad {
-			t.Fatal(m)
-		}
-		if err := schemas.CheckKey("o1", msg); err != nil {
-			t.Error(err)
-		}
-		for _, key := range []string{"", "o2", "O1", "o1 "} {
-			if schemas.CheckKey(key, msg) == nil {
-				t.Errorf("the key %q is taken for %v", key, msg)
-			}
-		}
-	}
-	if err := schemas.CheckKey("k", schemas.Malformed{}); err != nil {
-		t.Errorf("what is no event has no key to check: %v", err)
-	}
-}
-
 // TestEventID: ids are the same for the same and differ for others, for ever.
 func TestEventID(t *testing.T) {
 	const want = "e0bc18074662190a06b3b2eb7e4f45b5"

@@ -8,22 +8,26 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"tallystick/schemas/tallyv1"
 )
 
-// nouns are the last words of events that are no participles and state a fact
-// all the same.
-var nouns = []string{"Excess", "Mismatch"}
+// facts are the last words of events that do not end in "ed" and state a fact all
+// the same: irregular participles, and nouns and adjectives.
+var facts = []string{"Sent", "Withdrawn", "Excess", "Mismatch", "Short"}
 
 // requests are the first words that a command can have.
-var requests = []string{"Place", "Cancel", "Correct", "Adjust", "Reverse"}
+var requests = []string{
+	"Place", "Cancel", "Correct", "Adjust", "Reverse", "Reserve", "Release", "Ship",
+}
 
 // misnamed tells what is wrong with the name of a message of this speech.
 func misnamed(name string, speech tallyv1.Speech) string {
 	w := words(name)
-	fact := strings.HasSuffix(w[len(w)-1], "ed") || slices.Contains(nouns, w[len(w)-1])
+	last := w[len(w)-1]
+	fact := strings.HasSuffix(last, "ed") || slices.Contains(facts, last)
 	switch speech {
 	case tallyv1.Speech_EVENT:
 		if !fact || slices.Contains(requests, w[0]) {
@@ -51,9 +55,13 @@ func words(name string) []string {
 	return list
 }
 
+// files define the envelopes of the topics that others may read.
 var files = []protoreflect.FileDescriptor{
 	tallyv1.File_tally_v1_orders_proto, tallyv1.File_tally_v1_payments_proto,
 	tallyv1.File_tally_v1_confirmations_proto, tallyv1.File_tally_v1_exceptions_proto,
+	tallyv1.File_tally_v1_order_commands_proto, tallyv1.File_tally_v1_order_checks_proto,
+	tallyv1.File_tally_v1_customers_proto, tallyv1.File_tally_v1_products_proto,
+	tallyv1.File_tally_v1_stock_proto, tallyv1.File_tally_v1_notices_proto,
 }
 
 // envelopes returns the message of each topic.
@@ -61,11 +69,7 @@ func envelopes(t *testing.T) []protoreflect.MessageDescriptor {
 	t.Helper()
 	var list []protoreflect.MessageDescriptor
 	for _, f := range files {
-		for i := range f.Messages().Len() {
-			if m := f.Messages().Get(i); m.Oneofs().ByName("event") != nil {
-				list = append(list, m)
-			}
-		}
+		list = append(list, envelopesOf(f)...)
 	}
 	if len(list) != len(files) {
 		t.Fatalf("%d envelopes in %d files", len(list), len(files))
@@ -73,27 +77,72 @@ func envelopes(t *testing.T) []protoreflect.MessageDescriptor {
 	return list
 }
 
+// allEnvelopes returns the envelopes of inner topics too.
+func allEnvelopes(t *testing.T) []protoreflect.MessageDescriptor {
+	t.Helper()
+	var list []protoreflect.MessageDescriptor
+	protoregistry.GlobalFiles.RangeFilesByPackage("tally.v1",
+		func(f protoreflect.FileDescriptor) bool {
+			list = append(list, envelopesOf(f)...)
+			return true
+		})
+	if public := envelopes(t); len(list) < len(public) {
+		t.Fatalf("%d envelopes are registered, %d are public", len(list), len(public))
+	}
+	return list
+}
+
+func envelopesOf(f protoreflect.FileDescriptor) []protoreflect.MessageDescriptor {
+	var list []protoreflect.MessageDescriptor
+	for i := range f.Messages().Len() {
+		if m := f.Messages().Get(i); speech(m) != nil {
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
+// speech returns the oneof of an envelope's members, which is named after what
+// they are, or nil if m is no envelope.
+func speech(m protoreflect.MessageDescriptor) protoreflect.OneofDescriptor {
+	if o := m.Oneofs().ByName("command"); o != nil {
+		return o
+	}
+	return m.Oneofs().ByName("event")
+}
+
 // TestTense: every member of an envelope says whether it is an event or a
-// command, and its name says the same.
+// command, its name says the same, and no envelope mixes the two.
 func TestTense(t *testing.T) {
-	for _, envelope := range envelopes(t) {
-		members := envelope.Oneofs().ByName("event").Fields()
-		for i := range members.Len() {
-			m := members.Get(i).Message()
-			speech, _ := proto.GetExtension(m.Options(), tallyv1.E_Speech).(tallyv1.Speech)
-			if wrong := misnamed(string(m.Name()), speech); wrong != "" {
+	for _, envelope := range allEnvelopes(t) {
+		oneof := speech(envelope)
+		want := tallyv1.Speech_EVENT
+		if oneof.Name() == "command" {
+			want = tallyv1.Speech_COMMAND
+		}
+		for i := range oneof.Fields().Len() {
+			f := oneof.Fields().Get(i)
+			m := f.Message()
+			said, _ := proto.GetExtension(m.Options(), tallyv1.E_Speech).(tallyv1.Speech)
+			if wrong := misnamed(string(m.Name()), said); wrong != "" {
 				t.Errorf("%s: %s", m.FullName(), wrong)
 			}
-			if want := snake(string(m.Name())); string(members.Get(i).Name()) != want {
-				t.Errorf("%s is called %s in its envelope, not %s", m.Name(),
-					members.Get(i).Name(), want)
+			if said != want {
+				t.Errorf("%s is among the members named %s", m.FullName(), oneof.Name())
 			}
+			if want := snake(string(m.Name())); string(f.Name()) != want {
+				t.Errorf("%s is called %s in its envelope, not %s", m.Name(), f.Name(), want)
+			}
+		}
+		if m := string(envelope.Name()); !strings.HasSuffix(snake(m), string("_"+oneof.Name())) {
+			t.Errorf("the envelope %s holds a %s", m, oneof.Name())
 		}
 	}
 	for name, speech := range map[string]tallyv1.Speech{
 		"PlaceOrder": tallyv1.Speech_EVENT, "OrderPlaced": tallyv1.Speech_COMMAND,
 		"OrderPlace": tallyv1.Speech_EVENT, "CancelRefused": tallyv1.Speech_EVENT,
-		"PaymentReceived": tallyv1.Speech_SPEECH_UNSPECIFIED,
+		"PaymentReceived": tallyv1.Speech_SPEECH_UNSPECIFIED, "StockShort": tallyv1.Speech_COMMAND,
+		"ConfirmationSend": tallyv1.Speech_EVENT, "PlaceShort": tallyv1.Speech_EVENT,
 	} {
 		if misnamed(name, speech) == "" {
 			t.Errorf("%s passes for %s", name, speech)
@@ -106,7 +155,7 @@ func snake(name string) string { return strings.ToLower(strings.Join(words(name)
 // TestEnvelopes: all envelopes are alike, and none uses a field whose tag could
 // be the first byte of JSON.
 func TestEnvelopes(t *testing.T) {
-	for _, m := range envelopes(t) {
+	for _, m := range allEnvelopes(t) {
 		meta := m.Fields().ByNumber(2)
 		if meta == nil || meta.Message().FullName() != "tally.v1.Meta" {
 			t.Errorf("%s: field 2 is not the meta", m.Name())
@@ -136,7 +185,7 @@ func TestFloats(t *testing.T) {
 			}
 		}
 	}
-	for _, m := range envelopes(t) {
+	for _, m := range allEnvelopes(t) {
 		visit(m)
 	}
 }
