@@ -1,8 +1,10 @@
 package schemas
 
 import (
+	"encoding/binary"
 	"fmt"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"tallystick/schemas/tallyv1"
@@ -14,16 +16,24 @@ import (
 // means. Amounts are in minor units, times in microseconds since 1970.
 type ConfirmRow struct {
 	State tallyv1.ConfirmRow_State
-	// Placed tells whether the order has come; until then Order is empty.
+	// Placed tells whether the order has come and is in Order; else that is empty.
 	Placed bool
 	Order  RowOrder
-	// End is what ended the order if State is cancelled or rejected.
+	// End is what ended the order if State is cancelled, rejected or expired.
 	End RowEnd
 	// CancelRefused tells that a cancel or a rejection came after the
 	// confirmation.
 	CancelRefused bool
 	// Payments are in the order of their arrival.
 	Payments []RowPayment
+	// Latest is the latest time of a record that the row took in, until it is
+	// settled.
+	Latest int64
+	// Digest is what is left of what was cut out of the row, or nil. It may be
+	// shared by rows and must not be changed.
+	Digest *RowDigest
+	// Deadline is when the row is due, or 0.
+	Deadline int64
 }
 
 // RowOrder is the order as it came first.
@@ -34,9 +44,13 @@ type RowOrder struct {
 	Due        int64
 	EventID    string
 	At         int64
+	// ContactName and ContactEmail say how to reach the customer, if the order did.
+	ContactName  string
+	ContactEmail string
 }
 
-// RowEnd is the cancel or the rejection that ended an order.
+// RowEnd is the cancel or the rejection that ended an order, or its deadline,
+// which has a time alone.
 type RowEnd struct {
 	EventID string
 	At      int64
@@ -57,6 +71,8 @@ type RowPayment struct {
 	Confirmed int64
 	// ReversedLate tells that it was reversed after its fate had been stated.
 	ReversedLate bool
+	// Lapsed is when it was given up, if its order did not come.
+	Lapsed int64
 }
 
 // ConfirmRows is the codec of the table of the processor confirm.
@@ -89,13 +105,38 @@ func (c ConfirmRowCodec) Decode(b []byte) (any, error) {
 
 // Marshal returns the bytes of row.
 func (ConfirmRowCodec) Marshal(row *ConfirmRow) ([]byte, error) {
-	w := make([]byte, 0, rowSize(row))
-	return appendRow(w, row), nil
+	n := rowSize(row)
+	if row.Deadline == 0 {
+		return appendRow(make([]byte, 0, n), row), nil
+	}
+	b := make([]byte, 0, deadlineBytes+n)
+	b = append(b, tagDeadline)
+	b = binary.LittleEndian.AppendUint64(b, uint64(row.Deadline))
+	return appendRow(b, row), nil
+}
+
+// The deadline stands before all other fields, in a fixed number of bytes.
+const (
+	fieldDeadline = 15
+	tagDeadline   = fieldDeadline<<3 | byte(protowire.Fixed64Type)
+	deadlineBytes = 9
+)
+
+// ConfirmRowDeadline returns when the encoded row b is due, in microseconds since
+// 1970, or 0 if it never is. It reads a few bytes, whatever the size of the row.
+func ConfirmRowDeadline(b []byte) int64 {
+	if len(b) < deadlineBytes || b[0] != tagDeadline {
+		return 0
+	}
+	return int64(binary.LittleEndian.Uint64(b[1:]))
 }
 
 // Unmarshal returns the row that b holds. It keeps nothing of b.
 func (ConfirmRowCodec) Unmarshal(b []byte) (*ConfirmRow, error) {
-	row := new(ConfirmRow)
+	row := &ConfirmRow{Deadline: ConfirmRowDeadline(b)}
+	if row.Deadline != 0 {
+		b = b[deadlineBytes:]
+	}
 	if err := readRow(string(b), row); err != nil {
 		return nil, fmt.Errorf("schemas: row of confirm: %w", err)
 	}
@@ -126,7 +167,7 @@ func readRow(s string, row *ConfirmRow) error {
 	for r.next() {
 		switch r.field {
 		case 1:
-			row.State = tallyv1.ConfirmRow_State(r.enum(int(tallyv1.ConfirmRow_REJECTED)))
+			row.State = tallyv1.ConfirmRow_State(r.enum(int(tallyv1.ConfirmRow_ABANDONED)))
 		case 2:
 			row.Placed = true
 			r.fail(readRowOrder(r.text(), &row.Order))
@@ -142,6 +183,11 @@ func readRow(s string, row *ConfirmRow) error {
 			row.Payments = append(row.Payments, RowPayment{})
 			r.fail(readRowPayment(r.text(), &row.Payments[len(row.Payments)-1]))
 			r.repeat()
+		case 6:
+			row.Latest = r.int()
+		case 7:
+			row.Digest = new(RowDigest)
+			r.fail(readRowDigest(r.text(), row.Digest))
 		default:
 			r.unknown()
 		}
@@ -168,6 +214,10 @@ func readRowOrder(s string, o *RowOrder) error {
 			o.EventID = r.utf8()
 		case 6:
 			o.At = r.int()
+		case 7:
+			o.ContactName = r.utf8()
+		case 8:
+			o.ContactEmail = r.utf8()
 		default:
 			r.unknown()
 		}
@@ -210,11 +260,13 @@ func readRowPayment(s string, p *RowPayment) error {
 			p.At = r.int()
 		case 7:
 			p.Disposition = tallyv1.ConfirmRow_Disposition(
-				r.enum(int(tallyv1.ConfirmRow_REVERSED)))
+				r.enum(int(tallyv1.ConfirmRow_UNKNOWN)))
 		case 8:
 			p.Confirmed = r.int()
 		case 9:
 			p.ReversedLate = r.bool()
+		case 10:
+			p.Lapsed = r.int()
 		default:
 			r.unknown()
 		}
@@ -233,6 +285,8 @@ func appendRow(b []byte, row *ConfirmRow) []byte {
 		b = appendInt(b, 4, o.Due)
 		b = appendText(b, 5, o.EventID)
 		b = appendInt(b, 6, o.At)
+		b = appendText(b, 7, o.ContactName)
+		b = appendText(b, 8, o.ContactEmail)
 	}
 	if row.ended() {
 		b = appendHead(b, 3, rowEndSize(&row.End))
@@ -253,18 +307,29 @@ func appendRow(b []byte, row *ConfirmRow) []byte {
 		b = appendInt(b, 7, int64(p.Disposition))
 		b = appendInt(b, 8, p.Confirmed)
 		b = appendBool(b, 9, p.ReversedLate)
+		b = appendInt(b, 10, p.Lapsed)
+	}
+	b = appendInt(b, 6, row.Latest)
+	if row.Digest != nil {
+		b = appendHead(b, 7, rowDigestSize(row.Digest))
+		b = appendRowDigest(b, row.Digest)
 	}
 	return b
 }
 
 // ended tells whether the row has an End.
 func (row *ConfirmRow) ended() bool {
-	return row.State == tallyv1.ConfirmRow_CANCELLED ||
-		row.State == tallyv1.ConfirmRow_REJECTED
+	switch row.State {
+	case tallyv1.ConfirmRow_CANCELLED, tallyv1.ConfirmRow_REJECTED, tallyv1.ConfirmRow_EXPIRED:
+		return row.Digest == nil || !row.Digest.Ended
+	case tallyv1.ConfirmRow_AWAITING_ORDER, tallyv1.ConfirmRow_PENDING,
+		tallyv1.ConfirmRow_CONFIRMED, tallyv1.ConfirmRow_ABANDONED:
+	}
+	return false
 }
 
 func rowSize(row *ConfirmRow) int {
-	n := intSize(int64(row.State)) + boolSize(row.CancelRefused)
+	n := intSize(int64(row.State)) + boolSize(row.CancelRefused) + intSize(row.Latest)
 	if row.Placed {
 		n += nestedSize(rowOrderSize(&row.Order))
 	}
@@ -274,12 +339,16 @@ func rowSize(row *ConfirmRow) int {
 	for i := range row.Payments {
 		n += nestedSize(rowPaymentSize(&row.Payments[i]))
 	}
+	if row.Digest != nil {
+		n += nestedSize(rowDigestSize(row.Digest))
+	}
 	return n
 }
 
 func rowOrderSize(o *RowOrder) int {
 	return textSize(o.CustomerID) + intSize(o.Total) + textSize(o.Currency) +
-		intSize(o.Due) + textSize(o.EventID) + intSize(o.At)
+		intSize(o.Due) + textSize(o.EventID) + intSize(o.At) +
+		textSize(o.ContactName) + textSize(o.ContactEmail)
 }
 
 func rowEndSize(e *RowEnd) int {
@@ -289,5 +358,6 @@ func rowEndSize(e *RowEnd) int {
 func rowPaymentSize(p *RowPayment) int {
 	return textSize(p.PaymentID) + intSize(p.Amount) + textSize(p.Currency) +
 		textSize(p.Method) + textSize(p.EventID) + intSize(p.At) +
-		intSize(int64(p.Disposition)) + intSize(p.Confirmed) + boolSize(p.ReversedLate)
+		intSize(int64(p.Disposition)) + intSize(p.Confirmed) + boolSize(p.ReversedLate) +
+		intSize(p.Lapsed)
 }

@@ -35,6 +35,11 @@ const (
 	ConfirmRow_CONFIRMED ConfirmRow_State = 2
 	ConfirmRow_CANCELLED ConfirmRow_State = 3
 	ConfirmRow_REJECTED  ConfirmRow_State = 4
+	// The order was not paid until it was due.
+	ConfirmRow_EXPIRED ConfirmRow_State = 5
+	// The order did not come for as long as its payments wait for one. If it
+	// comes, it opens.
+	ConfirmRow_ABANDONED ConfirmRow_State = 6
 )
 
 // Enum value maps for ConfirmRow_State.
@@ -45,6 +50,8 @@ var (
 		2: "CONFIRMED",
 		3: "CANCELLED",
 		4: "REJECTED",
+		5: "EXPIRED",
+		6: "ABANDONED",
 	}
 	ConfirmRow_State_value = map[string]int32{
 		"AWAITING_ORDER": 0,
@@ -52,6 +59,8 @@ var (
 		"CONFIRMED":      2,
 		"CANCELLED":      3,
 		"REJECTED":       4,
+		"EXPIRED":        5,
+		"ABANDONED":      6,
 	}
 )
 
@@ -92,8 +101,15 @@ const (
 	ConfirmRow_COUNTED    ConfirmRow_Disposition = 1
 	ConfirmRow_EXCESS     ConfirmRow_Disposition = 2
 	ConfirmRow_MISMATCHED ConfirmRow_Disposition = 3
-	ConfirmRow_UNMATCHED  ConfirmRow_Disposition = 4
-	ConfirmRow_REVERSED   ConfirmRow_Disposition = 5
+	// The order had been cancelled or rejected.
+	ConfirmRow_UNMATCHED ConfirmRow_Disposition = 4
+	ConfirmRow_REVERSED  ConfirmRow_Disposition = 5
+	// It had come in for an order that expired.
+	ConfirmRow_RETURNED ConfirmRow_Disposition = 6
+	// It came after the order had expired.
+	ConfirmRow_LATE ConfirmRow_Disposition = 7
+	// Its order did not come in time.
+	ConfirmRow_UNKNOWN ConfirmRow_Disposition = 8
 )
 
 // Enum value maps for ConfirmRow_Disposition.
@@ -105,6 +121,9 @@ var (
 		3: "MISMATCHED",
 		4: "UNMATCHED",
 		5: "REVERSED",
+		6: "RETURNED",
+		7: "LATE",
+		8: "UNKNOWN",
 	}
 	ConfirmRow_Disposition_value = map[string]int32{
 		"WAITING":    0,
@@ -113,6 +132,9 @@ var (
 		"MISMATCHED": 3,
 		"UNMATCHED":  4,
 		"REVERSED":   5,
+		"RETURNED":   6,
+		"LATE":       7,
+		"UNKNOWN":    8,
 	}
 )
 
@@ -148,14 +170,24 @@ func (ConfirmRow_Disposition) EnumDescriptor() ([]byte, []int) {
 type ConfirmRow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	State ConfirmRow_State       `protobuf:"varint,1,opt,name=state,proto3,enum=tally.v1.ConfirmRow_State" json:"state,omitempty"`
-	// Absent until the order has come.
+	// Absent until the order has come, and when it is in the digest.
 	Order *ConfirmRow_Order `protobuf:"bytes,2,opt,name=order,proto3" json:"order,omitempty"`
-	// Absent unless the order was cancelled or rejected.
+	// Absent unless the order was cancelled, rejected or expired, and when the
+	// digest says that it was cut out.
 	End *ConfirmRow_End `protobuf:"bytes,3,opt,name=end,proto3" json:"end,omitempty"`
 	// A cancel or a rejection came after the confirmation.
 	CancelRefused bool `protobuf:"varint,4,opt,name=cancel_refused,json=cancelRefused,proto3" json:"cancel_refused,omitempty"`
 	// In the order of their arrival.
-	Payments      []*ConfirmRow_Payment `protobuf:"bytes,5,rep,name=payments,proto3" json:"payments,omitempty"`
+	Payments []*ConfirmRow_Payment `protobuf:"bytes,5,rep,name=payments,proto3" json:"payments,omitempty"`
+	// The latest time of a record that the row took in, while nothing has settled
+	// it.
+	LatestUs int64 `protobuf:"varint,6,opt,name=latest_us,json=latestUs,proto3" json:"latest_us,omitempty"`
+	// Absent if nothing was cut out of the row yet.
+	Digest *ConfirmRow_Digest `protobuf:"bytes,7,opt,name=digest,proto3" json:"digest,omitempty"`
+	// When the row is due: an order that is not paid, payments whose order has not
+	// come, a settled row that is to be cut down or deleted. Absent if it never is.
+	// It is written before all other fields, to be found without reading them.
+	DeadlineUs    int64 `protobuf:"fixed64,15,opt,name=deadline_us,json=deadlineUs,proto3" json:"deadline_us,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -225,6 +257,27 @@ func (x *ConfirmRow) GetPayments() []*ConfirmRow_Payment {
 	return nil
 }
 
+func (x *ConfirmRow) GetLatestUs() int64 {
+	if x != nil {
+		return x.LatestUs
+	}
+	return 0
+}
+
+func (x *ConfirmRow) GetDigest() *ConfirmRow_Digest {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *ConfirmRow) GetDeadlineUs() int64 {
+	if x != nil {
+		return x.DeadlineUs
+	}
+	return 0
+}
+
 // Order is the order as it came first.
 type ConfirmRow_Order struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -233,8 +286,11 @@ type ConfirmRow_Order struct {
 	Currency   string                 `protobuf:"bytes,3,opt,name=currency,proto3" json:"currency,omitempty"`
 	DueUs      int64                  `protobuf:"varint,4,opt,name=due_us,json=dueUs,proto3" json:"due_us,omitempty"`
 	// As the record gave it; empty if it gave none.
-	EventId       string `protobuf:"bytes,5,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
-	AtUs          int64  `protobuf:"varint,6,opt,name=at_us,json=atUs,proto3" json:"at_us,omitempty"`
+	EventId string `protobuf:"bytes,5,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	AtUs    int64  `protobuf:"varint,6,opt,name=at_us,json=atUs,proto3" json:"at_us,omitempty"`
+	// How to reach the customer, if the order said so.
+	ContactName   string `protobuf:"bytes,7,opt,name=contact_name,json=contactName,proto3" json:"contact_name,omitempty"`
+	ContactEmail  string `protobuf:"bytes,8,opt,name=contact_email,json=contactEmail,proto3" json:"contact_email,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -311,7 +367,22 @@ func (x *ConfirmRow_Order) GetAtUs() int64 {
 	return 0
 }
 
-// End is the cancel or the rejection that ended the order.
+func (x *ConfirmRow_Order) GetContactName() string {
+	if x != nil {
+		return x.ContactName
+	}
+	return ""
+}
+
+func (x *ConfirmRow_Order) GetContactEmail() string {
+	if x != nil {
+		return x.ContactEmail
+	}
+	return ""
+}
+
+// End is what ended an order that is not confirmed: a cancel, a rejection, or
+// its deadline, which has a time alone.
 type ConfirmRow_End struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	EventId       string                 `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
@@ -387,7 +458,9 @@ type ConfirmRow_Payment struct {
 	// The part of the amount that is in the confirmation.
 	Confirmed int64 `protobuf:"varint,8,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
 	// Reversed when its fate had been stated already.
-	ReversedLate  bool `protobuf:"varint,9,opt,name=reversed_late,json=reversedLate,proto3" json:"reversed_late,omitempty"`
+	ReversedLate bool `protobuf:"varint,9,opt,name=reversed_late,json=reversedLate,proto3" json:"reversed_late,omitempty"`
+	// When it was given up, if its order did not come.
+	LapsedUs      int64 `protobuf:"varint,10,opt,name=lapsed_us,json=lapsedUs,proto3" json:"lapsed_us,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -485,18 +558,252 @@ func (x *ConfirmRow_Payment) GetReversedLate() bool {
 	return false
 }
 
+func (x *ConfirmRow_Payment) GetLapsedUs() int64 {
+	if x != nil {
+		return x.LapsedUs
+	}
+	return 0
+}
+
+// Digest is what is left of what was cut out of a settled row: enough to know
+// again what comes again, and to add the money up.
+type ConfirmRow_Digest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Absent if no order was cut out.
+	Order *ConfirmRow_Digest_Order `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	// In the order of their arrival, before those that are whole.
+	Payments []*ConfirmRow_Digest_Payment `protobuf:"bytes,2,rep,name=payments,proto3" json:"payments,omitempty"`
+	// The end was cut out.
+	Ended         bool `protobuf:"varint,3,opt,name=ended,proto3" json:"ended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmRow_Digest) Reset() {
+	*x = ConfirmRow_Digest{}
+	mi := &file_tally_v1_confirm_row_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmRow_Digest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmRow_Digest) ProtoMessage() {}
+
+func (x *ConfirmRow_Digest) ProtoReflect() protoreflect.Message {
+	mi := &file_tally_v1_confirm_row_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmRow_Digest.ProtoReflect.Descriptor instead.
+func (*ConfirmRow_Digest) Descriptor() ([]byte, []int) {
+	return file_tally_v1_confirm_row_proto_rawDescGZIP(), []int{0, 3}
+}
+
+func (x *ConfirmRow_Digest) GetOrder() *ConfirmRow_Digest_Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+func (x *ConfirmRow_Digest) GetPayments() []*ConfirmRow_Digest_Payment {
+	if x != nil {
+		return x.Payments
+	}
+	return nil
+}
+
+func (x *ConfirmRow_Digest) GetEnded() bool {
+	if x != nil {
+		return x.Ended
+	}
+	return false
+}
+
+// Order is what is left of the order.
+type ConfirmRow_Digest_Order struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Total    int64                  `protobuf:"varint,1,opt,name=total,proto3" json:"total,omitempty"`
+	Currency string                 `protobuf:"bytes,2,opt,name=currency,proto3" json:"currency,omitempty"`
+	// A hash of the rest of what it said.
+	Rest          uint64 `protobuf:"fixed64,3,opt,name=rest,proto3" json:"rest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmRow_Digest_Order) Reset() {
+	*x = ConfirmRow_Digest_Order{}
+	mi := &file_tally_v1_confirm_row_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmRow_Digest_Order) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmRow_Digest_Order) ProtoMessage() {}
+
+func (x *ConfirmRow_Digest_Order) ProtoReflect() protoreflect.Message {
+	mi := &file_tally_v1_confirm_row_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmRow_Digest_Order.ProtoReflect.Descriptor instead.
+func (*ConfirmRow_Digest_Order) Descriptor() ([]byte, []int) {
+	return file_tally_v1_confirm_row_proto_rawDescGZIP(), []int{0, 3, 0}
+}
+
+func (x *ConfirmRow_Digest_Order) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *ConfirmRow_Digest_Order) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *ConfirmRow_Digest_Order) GetRest() uint64 {
+	if x != nil {
+		return x.Rest
+	}
+	return 0
+}
+
+// Payment is what is left of a payment.
+type ConfirmRow_Digest_Payment struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A hash of its id.
+	Id     uint64 `protobuf:"fixed64,1,opt,name=id,proto3" json:"id,omitempty"`
+	Amount int64  `protobuf:"varint,2,opt,name=amount,proto3" json:"amount,omitempty"`
+	// Empty if the payment has not come.
+	Currency string `protobuf:"bytes,3,opt,name=currency,proto3" json:"currency,omitempty"`
+	// A hash of the way it was paid, if it named one.
+	Method        uint32                 `protobuf:"fixed32,4,opt,name=method,proto3" json:"method,omitempty"`
+	Disposition   ConfirmRow_Disposition `protobuf:"varint,5,opt,name=disposition,proto3,enum=tally.v1.ConfirmRow_Disposition" json:"disposition,omitempty"`
+	Confirmed     int64                  `protobuf:"varint,6,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
+	ReversedLate  bool                   `protobuf:"varint,7,opt,name=reversed_late,json=reversedLate,proto3" json:"reversed_late,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmRow_Digest_Payment) Reset() {
+	*x = ConfirmRow_Digest_Payment{}
+	mi := &file_tally_v1_confirm_row_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmRow_Digest_Payment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmRow_Digest_Payment) ProtoMessage() {}
+
+func (x *ConfirmRow_Digest_Payment) ProtoReflect() protoreflect.Message {
+	mi := &file_tally_v1_confirm_row_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmRow_Digest_Payment.ProtoReflect.Descriptor instead.
+func (*ConfirmRow_Digest_Payment) Descriptor() ([]byte, []int) {
+	return file_tally_v1_confirm_row_proto_rawDescGZIP(), []int{0, 3, 1}
+}
+
+func (x *ConfirmRow_Digest_Payment) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *ConfirmRow_Digest_Payment) GetAmount() int64 {
+	if x != nil {
+		return x.Amount
+	}
+	return 0
+}
+
+func (x *ConfirmRow_Digest_Payment) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *ConfirmRow_Digest_Payment) GetMethod() uint32 {
+	if x != nil {
+		return x.Method
+	}
+	return 0
+}
+
+func (x *ConfirmRow_Digest_Payment) GetDisposition() ConfirmRow_Disposition {
+	if x != nil {
+		return x.Disposition
+	}
+	return ConfirmRow_WAITING
+}
+
+func (x *ConfirmRow_Digest_Payment) GetConfirmed() int64 {
+	if x != nil {
+		return x.Confirmed
+	}
+	return 0
+}
+
+func (x *ConfirmRow_Digest_Payment) GetReversedLate() bool {
+	if x != nil {
+		return x.ReversedLate
+	}
+	return false
+}
+
 var File_tally_v1_confirm_row_proto protoreflect.FileDescriptor
 
 const file_tally_v1_confirm_row_proto_rawDesc = "" +
 	"\n" +
-	"\x1atally/v1/confirm_row.proto\x12\btally.v1\"\xd6\a\n" +
+	"\x1atally/v1/confirm_row.proto\x12\btally.v1\"\xc9\r\n" +
 	"\n" +
 	"ConfirmRow\x120\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x1a.tally.v1.ConfirmRow.StateR\x05state\x120\n" +
 	"\x05order\x18\x02 \x01(\v2\x1a.tally.v1.ConfirmRow.OrderR\x05order\x12*\n" +
 	"\x03end\x18\x03 \x01(\v2\x18.tally.v1.ConfirmRow.EndR\x03end\x12%\n" +
 	"\x0ecancel_refused\x18\x04 \x01(\bR\rcancelRefused\x128\n" +
-	"\bpayments\x18\x05 \x03(\v2\x1c.tally.v1.ConfirmRow.PaymentR\bpayments\x1a\xa1\x01\n" +
+	"\bpayments\x18\x05 \x03(\v2\x1c.tally.v1.ConfirmRow.PaymentR\bpayments\x12\x1b\n" +
+	"\tlatest_us\x18\x06 \x01(\x03R\blatestUs\x123\n" +
+	"\x06digest\x18\a \x01(\v2\x1b.tally.v1.ConfirmRow.DigestR\x06digest\x12\x1f\n" +
+	"\vdeadline_us\x18\x0f \x01(\x10R\n" +
+	"deadlineUs\x1a\xe9\x01\n" +
 	"\x05Order\x12\x1f\n" +
 	"\vcustomer_id\x18\x01 \x01(\tR\n" +
 	"customerId\x12\x14\n" +
@@ -504,11 +811,13 @@ const file_tally_v1_confirm_row_proto_rawDesc = "" +
 	"\bcurrency\x18\x03 \x01(\tR\bcurrency\x12\x15\n" +
 	"\x06due_us\x18\x04 \x01(\x03R\x05dueUs\x12\x19\n" +
 	"\bevent_id\x18\x05 \x01(\tR\aeventId\x12\x13\n" +
-	"\x05at_us\x18\x06 \x01(\x03R\x04atUs\x1aM\n" +
+	"\x05at_us\x18\x06 \x01(\x03R\x04atUs\x12!\n" +
+	"\fcontact_name\x18\a \x01(\tR\vcontactName\x12#\n" +
+	"\rcontact_email\x18\b \x01(\tR\fcontactEmail\x1aM\n" +
 	"\x03End\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x13\n" +
 	"\x05at_us\x18\x02 \x01(\x03R\x04atUs\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\x1a\xab\x02\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x1a\xc8\x02\n" +
 	"\aPayment\x12\x1d\n" +
 	"\n" +
 	"payment_id\x18\x01 \x01(\tR\tpaymentId\x12\x16\n" +
@@ -519,13 +828,33 @@ const file_tally_v1_confirm_row_proto_rawDesc = "" +
 	"\x05at_us\x18\x06 \x01(\x03R\x04atUs\x12B\n" +
 	"\vdisposition\x18\a \x01(\x0e2 .tally.v1.ConfirmRow.DispositionR\vdisposition\x12\x1c\n" +
 	"\tconfirmed\x18\b \x01(\x03R\tconfirmed\x12#\n" +
-	"\rreversed_late\x18\t \x01(\bR\freversedLate\"T\n" +
+	"\rreversed_late\x18\t \x01(\bR\freversedLate\x12\x1b\n" +
+	"\tlapsed_us\x18\n" +
+	" \x01(\x03R\blapsedUs\x1a\xd6\x03\n" +
+	"\x06Digest\x127\n" +
+	"\x05order\x18\x01 \x01(\v2!.tally.v1.ConfirmRow.Digest.OrderR\x05order\x12?\n" +
+	"\bpayments\x18\x02 \x03(\v2#.tally.v1.ConfirmRow.Digest.PaymentR\bpayments\x12\x14\n" +
+	"\x05ended\x18\x03 \x01(\bR\x05ended\x1aM\n" +
+	"\x05Order\x12\x14\n" +
+	"\x05total\x18\x01 \x01(\x03R\x05total\x12\x1a\n" +
+	"\bcurrency\x18\x02 \x01(\tR\bcurrency\x12\x12\n" +
+	"\x04rest\x18\x03 \x01(\x06R\x04rest\x1a\xec\x01\n" +
+	"\aPayment\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x16\n" +
+	"\x06amount\x18\x02 \x01(\x03R\x06amount\x12\x1a\n" +
+	"\bcurrency\x18\x03 \x01(\tR\bcurrency\x12\x16\n" +
+	"\x06method\x18\x04 \x01(\aR\x06method\x12B\n" +
+	"\vdisposition\x18\x05 \x01(\x0e2 .tally.v1.ConfirmRow.DispositionR\vdisposition\x12\x1c\n" +
+	"\tconfirmed\x18\x06 \x01(\x03R\tconfirmed\x12#\n" +
+	"\rreversed_late\x18\a \x01(\bR\freversedLate\"p\n" +
 	"\x05State\x12\x12\n" +
 	"\x0eAWAITING_ORDER\x10\x00\x12\v\n" +
 	"\aPENDING\x10\x01\x12\r\n" +
 	"\tCONFIRMED\x10\x02\x12\r\n" +
 	"\tCANCELLED\x10\x03\x12\f\n" +
-	"\bREJECTED\x10\x04\"`\n" +
+	"\bREJECTED\x10\x04\x12\v\n" +
+	"\aEXPIRED\x10\x05\x12\r\n" +
+	"\tABANDONED\x10\x06\"\x85\x01\n" +
 	"\vDisposition\x12\v\n" +
 	"\aWAITING\x10\x00\x12\v\n" +
 	"\aCOUNTED\x10\x01\x12\n" +
@@ -534,7 +863,10 @@ const file_tally_v1_confirm_row_proto_rawDesc = "" +
 	"\n" +
 	"MISMATCHED\x10\x03\x12\r\n" +
 	"\tUNMATCHED\x10\x04\x12\f\n" +
-	"\bREVERSED\x10\x05B$Z\"tallystick/schemas/tallyv1;tallyv1b\x06proto3"
+	"\bREVERSED\x10\x05\x12\f\n" +
+	"\bRETURNED\x10\x06\x12\b\n" +
+	"\x04LATE\x10\a\x12\v\n" +
+	"\aUNKNOWN\x10\bB$Z\"tallystick/schemas/tallyv1;tallyv1b\x06proto3"
 
 var (
 	file_tally_v1_confirm_row_proto_rawDescOnce sync.Once
@@ -549,26 +881,33 @@ func file_tally_v1_confirm_row_proto_rawDescGZIP() []byte {
 }
 
 var file_tally_v1_confirm_row_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_tally_v1_confirm_row_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_tally_v1_confirm_row_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_tally_v1_confirm_row_proto_goTypes = []any{
-	(ConfirmRow_State)(0),       // 0: tally.v1.ConfirmRow.State
-	(ConfirmRow_Disposition)(0), // 1: tally.v1.ConfirmRow.Disposition
-	(*ConfirmRow)(nil),          // 2: tally.v1.ConfirmRow
-	(*ConfirmRow_Order)(nil),    // 3: tally.v1.ConfirmRow.Order
-	(*ConfirmRow_End)(nil),      // 4: tally.v1.ConfirmRow.End
-	(*ConfirmRow_Payment)(nil),  // 5: tally.v1.ConfirmRow.Payment
+	(ConfirmRow_State)(0),             // 0: tally.v1.ConfirmRow.State
+	(ConfirmRow_Disposition)(0),       // 1: tally.v1.ConfirmRow.Disposition
+	(*ConfirmRow)(nil),                // 2: tally.v1.ConfirmRow
+	(*ConfirmRow_Order)(nil),          // 3: tally.v1.ConfirmRow.Order
+	(*ConfirmRow_End)(nil),            // 4: tally.v1.ConfirmRow.End
+	(*ConfirmRow_Payment)(nil),        // 5: tally.v1.ConfirmRow.Payment
+	(*ConfirmRow_Digest)(nil),         // 6: tally.v1.ConfirmRow.Digest
+	(*ConfirmRow_Digest_Order)(nil),   // 7: tally.v1.ConfirmRow.Digest.Order
+	(*ConfirmRow_Digest_Payment)(nil), // 8: tally.v1.ConfirmRow.Digest.Payment
 }
 var file_tally_v1_confirm_row_proto_depIdxs = []int32{
 	0, // 0: tally.v1.ConfirmRow.state:type_name -> tally.v1.ConfirmRow.State
 	3, // 1: tally.v1.ConfirmRow.order:type_name -> tally.v1.ConfirmRow.Order
 	4, // 2: tally.v1.ConfirmRow.end:type_name -> tally.v1.ConfirmRow.End
 	5, // 3: tally.v1.ConfirmRow.payments:type_name -> tally.v1.ConfirmRow.Payment
-	1, // 4: tally.v1.ConfirmRow.Payment.disposition:type_name -> tally.v1.ConfirmRow.Disposition
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	6, // 4: tally.v1.ConfirmRow.digest:type_name -> tally.v1.ConfirmRow.Digest
+	1, // 5: tally.v1.ConfirmRow.Payment.disposition:type_name -> tally.v1.ConfirmRow.Disposition
+	7, // 6: tally.v1.ConfirmRow.Digest.order:type_name -> tally.v1.ConfirmRow.Digest.Order
+	8, // 7: tally.v1.ConfirmRow.Digest.payments:type_name -> tally.v1.ConfirmRow.Digest.Payment
+	1, // 8: tally.v1.ConfirmRow.Digest.Payment.disposition:type_name -> tally.v1.ConfirmRow.Disposition
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_tally_v1_confirm_row_proto_init() }
@@ -582,7 +921,7 @@ func file_tally_v1_confirm_row_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tally_v1_confirm_row_proto_rawDesc), len(file_tally_v1_confirm_row_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   4,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -94,6 +94,10 @@ const (
 	ConfirmedPaymentReversed_EXCESS          ConfirmedPaymentReversed_Was = 2
 	ConfirmedPaymentReversed_MISMATCHED      ConfirmedPaymentReversed_Was = 3
 	ConfirmedPaymentReversed_UNMATCHED       ConfirmedPaymentReversed_Was = 4
+	// It had come in for an order that expired, and was to be given back.
+	ConfirmedPaymentReversed_EXPIRED ConfirmedPaymentReversed_Was = 5
+	// It came after its order had expired.
+	ConfirmedPaymentReversed_LATE ConfirmedPaymentReversed_Was = 6
 )
 
 // Enum value maps for ConfirmedPaymentReversed_Was.
@@ -104,6 +108,8 @@ var (
 		2: "EXCESS",
 		3: "MISMATCHED",
 		4: "UNMATCHED",
+		5: "EXPIRED",
+		6: "LATE",
 	}
 	ConfirmedPaymentReversed_Was_value = map[string]int32{
 		"WAS_UNSPECIFIED": 0,
@@ -111,6 +117,8 @@ var (
 		"EXCESS":          2,
 		"MISMATCHED":      3,
 		"UNMATCHED":       4,
+		"EXPIRED":         5,
+		"LATE":            6,
 	}
 )
 
@@ -1218,7 +1226,7 @@ const file_tally_v1_exceptions_proto_rawDesc = "" +
 	"\x0eORDER_REJECTED\x10\x02\x12\x15\n" +
 	"\x11TOO_MANY_PAYMENTS\x10\x03\x12\x11\n" +
 	"\rORDER_EXPIRED\x10\x04\x12\x11\n" +
-	"\rORDER_UNKNOWN\x10\x05:\x04\x88\xb5\x18\x01\"\xd4\x02\n" +
+	"\rORDER_UNKNOWN\x10\x05:\x04\x88\xb5\x18\x01\"\xeb\x02\n" +
 	"\x18ConfirmedPaymentReversed\x12\x1d\n" +
 	"\n" +
 	"payment_id\x18\x01 \x01(\tR\tpaymentId\x12\x19\n" +
@@ -1226,7 +1234,7 @@ const file_tally_v1_exceptions_proto_rawDesc = "" +
 	"\x06amount\x18\x03 \x01(\v2\x0f.tally.v1.MoneyR\x06amount\x128\n" +
 	"\x03was\x18\x04 \x01(\x0e2&.tally.v1.ConfirmedPaymentReversed.WasR\x03was\x12'\n" +
 	"\x0fconfirmed_minor\x18\x05 \x01(\x03R\x0econfirmedMinor\x12\x16\n" +
-	"\x06reason\x18\x06 \x01(\tR\x06reason\"T\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\"k\n" +
 	"\x03Was\x12\x13\n" +
 	"\x0fWAS_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tCONFIRMED\x10\x01\x12\n" +
@@ -1234,7 +1242,9 @@ const file_tally_v1_exceptions_proto_rawDesc = "" +
 	"\x06EXCESS\x10\x02\x12\x0e\n" +
 	"\n" +
 	"MISMATCHED\x10\x03\x12\r\n" +
-	"\tUNMATCHED\x10\x04:\x04\x88\xb5\x18\x01\"k\n" +
+	"\tUNMATCHED\x10\x04\x12\v\n" +
+	"\aEXPIRED\x10\x05\x12\b\n" +
+	"\x04LATE\x10\x06:\x04\x88\xb5\x18\x01\"k\n" +
 	"\x12OrderCancelRefused\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1c\n" +
