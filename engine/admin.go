@@ -50,10 +50,10 @@ func (a *admin) cluster(ctx context.Context) (string, error) {
 	return m.Cluster, nil
 }
 
-// checkTopics makes sure that what the graph reads and writes is there, and
-// returns the number of partitions of each.
+// checkTopics makes sure that what the graph reads and writes is there, but for
+// what is virtual, and returns the number of partitions of each.
 func (a *admin) checkTopics(
-	ctx context.Context, g *goka.GroupGraph, deadLetters string,
+	ctx context.Context, g *goka.GroupGraph, deadLetters string, virtual func(string) bool,
 ) (map[string]int32, error) {
 	var names []string
 	for _, in := range g.InputStreams() {
@@ -61,7 +61,9 @@ func (a *admin) checkTopics(
 	}
 	inputs := len(names)
 	for _, out := range g.OutputStreams() {
-		names = append(names, out.Topic())
+		if !virtual(out.Topic()) {
+			names = append(names, out.Topic())
+		}
 	}
 	names = append(names, deadLetters)
 	topics, err := a.kadm.ListTopics(ctx, names...)

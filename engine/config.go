@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -85,6 +86,20 @@ type Config struct {
 	AllowTombstones []string
 	// OnMisrouted is what happens to a record in the wrong partition.
 	OnMisrouted Misrouted
+	// Effects are the outputs of the graph that never reach Kafka, each with the
+	// function that gets what callbacks emit there. What a transaction emits is
+	// handed over in one call per output, in the order of emission (the records of
+	// a partition keep theirs; partitions mix), once the transaction is committed
+	// on Kafka and its rows are on disk. It is handed over at most once: an abort, a
+	// crash before the call, and a commit whose outcome is unknown drop it, and
+	// nothing calls the function again for it. A row that says what was to be done
+	// is how a program finds out that it was not; see docs/adr/0011.
+	//
+	// The function is called by the goroutine that runs the transactions: the next
+	// one waits for it, and so does a rebalance. It should pass its work on and
+	// return; its context ends after the transaction timeout, not when the worker
+	// stops. The slice and the values are the function's own.
+	Effects map[string]func(context.Context, []Effect)
 	// AllowTransactionV1 admits brokers whose transaction.version is below 2,
 	// where a late EndTxn can end a later transaction (KIP-890).
 	AllowTransactionV1 bool

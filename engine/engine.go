@@ -30,6 +30,7 @@ type Engine struct {
 	poison   quarantine
 	inputs   map[string]bool // topics of the graph; true if tombstones are allowed
 	outputs  map[goka.Stream]goka.Codec
+	effects  map[goka.Stream]goka.Codec // outputs that Kafka never sees
 	epoch    atomic.Pointer[epoch]
 	session  atomic.Pointer[session]
 	stopOnce sync.Once
@@ -64,10 +65,11 @@ func New(cfg Config) (*Engine, error) {
 		cfg:    cfg,
 		log:    cfg.Logger.With("group", cfg.Group, "instance", cfg.Instance),
 		inputs: map[string]bool{}, outputs: map[goka.Stream]goka.Codec{},
-		tables: map[int32]*state.Table{},
-		ends:   map[place]int64{},
-		counts: map[string]int32{},
-		unread: map[place]int64{},
+		effects: map[goka.Stream]goka.Codec{},
+		tables:  map[int32]*state.Table{},
+		ends:    map[place]int64{},
+		counts:  map[string]int32{},
+		unread:  map[place]int64{},
 
 		stalled: make(chan struct{}),
 	}
@@ -160,8 +162,8 @@ func (e *Engine) prepare(ctx context.Context, g *goka.GroupGraph) error {
 	if loop := g.LoopStream(); loop != nil {
 		e.inputs[loop.Topic()] = false
 	}
-	for _, out := range g.OutputStreams() {
-		e.outputs[goka.Stream(out.Topic())] = out.Codec()
+	if err := e.prepareOutputs(g); err != nil {
+		return err
 	}
 	for _, join := range g.JointTables() {
 		for _, lookup := range g.LookupTables() {
@@ -185,7 +187,7 @@ func (e *Engine) prepare(ctx context.Context, g *goka.GroupGraph) error {
 	if e.cluster, err = e.admin.cluster(ctx); err != nil {
 		return err
 	}
-	if e.counts, err = e.admin.checkTopics(ctx, g, e.cfg.DeadLetters); err != nil {
+	if e.counts, err = e.admin.checkTopics(ctx, g, e.cfg.DeadLetters, e.isEffect); err != nil {
 		return err
 	}
 	if loop := g.LoopStream(); loop != nil { // Goka makes it with as many

@@ -31,6 +31,7 @@ type epoch struct {
 	began       time.Time   // of the open transaction
 	buried      atomic.Int64
 	large       int // bytes from which an output may be refused for its size
+	effects     effects
 
 	mu         sync.Mutex
 	generation int32

@@ -53,6 +53,10 @@ func (o *outputs) EmitWithHeaders(topic, key string, value []byte, h goka.Header
 	if ep == nil || !ep.open.Load() {
 		return o.refused
 	}
+	if o.e.isEffect(topic) { // it did not come through the engine's context
+		ep.fail(fmt.Errorf("%w: emit to %s past the engine's context", ErrRefused, topic))
+		return o.refused
+	}
 	r := &kgo.Record{Topic: topic, Key: []byte(key), Value: value}
 	var from cause
 	for k, v := range h {

@@ -8,7 +8,7 @@ import (
 type counters struct {
 	records, transactions, aborts, restarts atomic.Int64
 	restored, rebuilt, deadLetters          atomic.Int64
-	rows, sessions                          atomic.Int64
+	rows, sessions, effects                 atomic.Int64
 	lag                                     atomic.Int64
 	ready                                   atomic.Bool
 }
@@ -24,6 +24,7 @@ type Stats struct {
 	Restored     int64 `json:"restored"` // changelog records read to bring tables up
 	Rebuilt      int64 `json:"rebuilt"`  // tables set aside and rebuilt
 	DeadLetters  int64 `json:"dead_letters"`
+	Effects      int64 `json:"effects"` // handed over after their transaction
 	// Lag is how many records of the assigned inputs were still unread when
 	// last looked, as the latest fetches told.
 	Lag int64 `json:"lag"`
@@ -47,6 +48,6 @@ func (e *Engine) Stats() Stats {
 		Records: c.records.Load(), Transactions: c.transactions.Load(), Aborts: c.aborts.Load(),
 		Restarts: c.restarts.Load(), Sessions: c.sessions.Load(), Rows: c.rows.Load(),
 		Restored: c.restored.Load(), Rebuilt: c.rebuilt.Load(), DeadLetters: c.deadLetters.Load(),
-		Lag: c.lag.Load(), Ready: c.ready.Load(), Partitions: partitions,
+		Effects: c.effects.Load(), Lag: c.lag.Load(), Ready: c.ready.Load(), Partitions: partitions,
 	}
 }

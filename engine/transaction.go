@@ -41,6 +41,7 @@ func (ep *epoch) transact(ctx context.Context, first kgo.Fetches) error {
 		return err
 	}
 	ep.open.Store(false)
+	made := ep.effects.take()
 	t.writeRows()
 	if f := e.cfg.Probe.Committing; f != nil {
 		f()
@@ -49,6 +50,7 @@ func (ep *epoch) transact(ctx context.Context, first kgo.Fetches) error {
 	defer cancel()
 	if err := t.commit(bounded); err != nil {
 		e.stats.aborts.Add(1)
+		e.dropped(made, err)
 		return err
 	}
 	if f := e.cfg.Probe.Committed; f != nil {
@@ -62,6 +64,7 @@ func (ep *epoch) transact(ctx context.Context, first kgo.Fetches) error {
 	e.stats.records.Add(int64(t.records))
 	e.stats.deadLetters.Add(ep.buried.Load())
 	e.stats.transactions.Add(1)
+	e.handOver(ctx, made)
 	return nil
 }
 

@@ -143,6 +143,10 @@ func (c *callContext) Delete(options ...goka.ContextOption) {
 func (c *callContext) Emit(
 	topic goka.Stream, key string, value any, options ...goka.ContextOption,
 ) {
+	if codec := c.session.ep.e.effects[topic]; codec != nil {
+		c.emitEffect(topic, codec, key, value, options)
+		return
+	}
 	c.inGoka = true
 	codec := c.session.ep.e.outputs[topic]
 	if codec == nil || value == nil || len(options) > 0 {
