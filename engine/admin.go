@@ -57,7 +57,9 @@ func (a *admin) checkTopics(
 ) (map[string]int32, error) {
 	var names []string
 	for _, in := range g.InputStreams() {
-		names = append(names, in.Topic())
+		if !virtual(in.Topic()) {
+			names = append(names, in.Topic())
+		}
 	}
 	inputs := len(names)
 	for _, out := range g.OutputStreams() {
@@ -224,15 +226,22 @@ func (a *admin) ends(ctx context.Context, at place) (ends, error) {
 	return e, nil
 }
 
-// committed tells for which partitions of topics the group has an offset.
+// A committedOffset is where a group goes on in a partition, with what was noted there.
+type committedOffset struct {
+	offset   int64
+	metadata string
+}
+
+// committed returns the offsets of the group on topics, for the partitions for which
+// it has one.
 func (a *admin) committed(
 	ctx context.Context, group string, topics []string,
-) (map[place]bool, error) {
+) (map[place]committedOffset, error) {
 	offsets, err := a.kadm.FetchOffsets(ctx, group)
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 		return nil, fmt.Errorf("engine: ask for the offsets of %s: %w", group, err)
 	}
-	has := map[place]bool{}
+	has := map[place]committedOffset{}
 	var unknown error // which is not the same as none
 	offsets.Each(func(o kadm.OffsetResponse) {
 		switch {
@@ -241,7 +250,7 @@ func (a *admin) committed(
 			unknown = fmt.Errorf("engine: ask for the offset of %s on %s/%d: %w",
 				group, o.Topic, o.Partition, o.Err)
 		case o.At >= 0:
-			has[place{o.Topic, o.Partition}] = true
+			has[place{o.Topic, o.Partition}] = committedOffset{o.At, o.Metadata}
 		}
 	})
 	return has, unknown

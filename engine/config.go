@@ -86,6 +86,22 @@ type Config struct {
 	AllowTombstones []string
 	// OnMisrouted is what happens to a record in the wrong partition.
 	OnMisrouted Misrouted
+	// Timers gives the rows of the table deadlines; nil for none. It turns Journal on.
+	Timers *Timers
+	// Journal writes down the order in which records and timers came, to the topic
+	// [JournalTopic], which the engine makes; see package journal.
+	Journal bool
+	// IdleAfter is how long an input may give nothing, while it has nothing, until
+	// stream time goes on without it; 1 s.
+	IdleAfter time.Duration
+	// MaxAhead is how far ahead of the time of day a record may be and still move
+	// stream time; 5 min. Those beyond are counted.
+	MaxAhead time.Duration
+	// Park lets a record that goes to the dead letters park its key: later records
+	// of the key, of any input, wait behind it in the dead letters, in order, until
+	// a retry takes them from there; see [ParkedKey]. A key that is parked stays so
+	// when Park is turned off. It needs exactly once.
+	Park bool
 	// Effects are the outputs of the graph that never reach Kafka, each with the
 	// function that gets what callbacks emit there. What a transaction emits is
 	// handed over in one call per output, in the order of emission (the records of
@@ -146,6 +162,13 @@ func (c Config) withDefaults() Config {
 	def(&c.Interval, 100*time.Millisecond)
 	def(&c.SessionTimeout, 30*time.Second)
 	def(&c.TransactionTimeout, 15*time.Second)
+	def(&c.IdleAfter, time.Second)
+	def(&c.MaxAhead, 5*time.Minute)
+	if c.Timers != nil {
+		timers := *c.Timers
+		def(&timers.Grace, time.Second)
+		c.Timers, c.Journal = &timers, true
+	}
 	if c.MaxRecords == 0 {
 		c.MaxRecords = 50_000
 	}
@@ -176,6 +199,8 @@ func (c Config) Validate() error {
 		need(c.Instance != "", "instance: is empty"),
 		need(len(c.Instance) <= instanceBytes, "instance: is longer than %d bytes", instanceBytes),
 		need(c.State != nil, "state: is nil"),
+		need(!c.Park || c.Guarantee == ExactlyOnce, "park: needs exactly-once: the order of what "+
+			"waits would not survive a crash"),
 		need(c.Interval >= time.Millisecond && c.Interval <= maxInterval,
 			"interval: %v is not within 1ms and %v", c.Interval, maxInterval),
 		need(c.MaxRecords > 0, "max-records: %d is not above 0", c.MaxRecords),
@@ -183,6 +208,9 @@ func (c Config) Validate() error {
 		need(c.FetchBytes > 0, "fetch-bytes: %d is not above 0", c.FetchBytes),
 		need(c.TransactionTimeout >= 2*c.Interval,
 			"transaction-timeout: %v is below twice the interval", c.TransactionTimeout),
+		need(c.IdleAfter >= 10*time.Millisecond, "idle-after: %v is below 10ms", c.IdleAfter),
+		need(c.MaxAhead > 0, "max-ahead: %v is not above 0", c.MaxAhead),
+		need(c.Timers == nil || c.Timers.Deadline != nil, "timers: no function for deadlines"),
 		need(c.SessionTimeout >= time.Second, "session-timeout: %v is below 1s", c.SessionTimeout),
 	)
 }

@@ -1,12 +1,15 @@
 package engine
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -22,6 +25,8 @@ const (
 	classNoKey     = "no-key"    // it has no key
 	classMisrouted = "misrouted" // it is in the wrong partition
 	classLarge     = "too-large" // its output is larger than the broker takes
+	classParked    = "parked"    // its key is parked
+	classRetry     = "retry"     // it asks for a retry that can't be done
 )
 
 // What a dead letter keeps is bounded, so that the dead letters' topic takes it
@@ -43,9 +48,13 @@ type spot struct {
 // A verdict says why a record can't be processed.
 type verdict struct{ class, reason string }
 
+// A note is a header of a dead letter, without the prefix.
+type note struct{ name, value string }
+
 // quarantine holds the records that made a transaction fail, until the
 // transaction that carries them to the dead letters is committed.
 type quarantine struct {
+	n    atomic.Int64 // in held
 	mu   sync.Mutex
 	held map[spot]verdict
 }
@@ -57,9 +66,13 @@ func (q *quarantine) add(s spot, v verdict) {
 		q.held = map[spot]verdict{}
 	}
 	q.held[s] = v
+	q.n.Store(int64(len(q.held)))
 }
 
 func (q *quarantine) find(s spot) (verdict, bool) {
+	if q.n.Load() == 0 {
+		return verdict{}, false
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	v, ok := q.held[s]
@@ -78,14 +91,23 @@ func (q *quarantine) drop(spots []spot) {
 	for _, s := range spots {
 		delete(q.held, s)
 	}
+	q.n.Store(int64(len(q.held)))
 }
 
 // bury puts r into the dead letters, within the open transaction.
-func (ep *epoch) bury(r *kgo.Record, v verdict) {
+func (ep *epoch) bury(r *kgo.Record, v verdict, notes ...note) {
 	ep.buried.Add(1)
-	ep.e.log.Warn("record goes to the dead letters", "topic", r.Topic, "partition", r.Partition,
-		"offset", r.Offset, "key", printable(r.Key), "class", v.class, "reason", v.reason)
-	ep.produce(deadLetter(ep.e.cfg.DeadLetters, ep.e.cfg.Group, r, v), ep.wroteDead)
+	if s := ep.e.session.Load(); s != nil && s.clocks[r.Partition] != nil {
+		s.journal.skip(r.Partition, s.clocks[r.Partition], r.Topic, r.Offset)
+	}
+	level := slog.LevelWarn
+	if v.class == classParked {
+		level = slog.LevelDebug // what parked the key was said
+	}
+	ep.e.log.Log(context.Background(), level, "record goes to the dead letters", "topic", r.Topic,
+		"partition", r.Partition, "offset", r.Offset, "key", printable(r.Key), "class", v.class,
+		"reason", v.reason)
+	ep.produce(deadLetter(ep.e.cfg.DeadLetters, ep.e.cfg.Group, r, v, notes...), ep.wroteDead)
 }
 
 // wroteDead is the promise of a dead letter. There is nowhere else to go for one
@@ -101,7 +123,7 @@ func (ep *epoch) wroteDead(r *kgo.Record, err error) {
 // deadLetter is r as the dead letters keep it: key and value as they were, but
 // for their length, and what is known of it in headers. Its own headers follow
 // with a prefix.
-func deadLetter(topic, group string, r *kgo.Record, v verdict) *kgo.Record {
+func deadLetter(topic, group string, r *kgo.Record, v verdict, notes ...note) *kgo.Record {
 	sum := sha256.Sum256(r.Value)
 	value := r.Value
 	if len(value) > deadValueBytes {
@@ -109,7 +131,7 @@ func deadLetter(topic, group string, r *kgo.Record, v verdict) *kgo.Record {
 	}
 	d := &kgo.Record{Topic: topic, Key: r.Key, Value: value, Timestamp: r.Timestamp}
 	add := func(key, value string) {
-		d.Headers = append(d.Headers, kgo.RecordHeader{Key: "tally." + key, Value: []byte(value)})
+		d.Headers = append(d.Headers, kgo.RecordHeader{Key: headerPrefix + key, Value: []byte(value)})
 	}
 	add("topic", r.Topic)
 	add("partition", strconv.Itoa(int(r.Partition)))
@@ -118,6 +140,9 @@ func deadLetter(topic, group string, r *kgo.Record, v verdict) *kgo.Record {
 	add("group", group)
 	add("class", v.class)
 	add("reason", cut(v.reason, deadReasonBytes))
+	for _, n := range notes {
+		add(n.name, n.value)
+	}
 	if len(r.Key) > deadKeyBytes {
 		d.Key = r.Key[:deadKeyBytes]
 		add("key-bytes", strconv.Itoa(len(r.Key)))
@@ -129,7 +154,7 @@ func deadLetter(topic, group string, r *kgo.Record, v verdict) *kgo.Record {
 			add("headers-cut", strconv.Itoa(len(r.Headers)-deadHeaders))
 			break
 		}
-		h.Key = "orig." + cut(h.Key, deadReasonBytes)
+		h.Key = originPrefix + cut(h.Key, deadReasonBytes)
 		h.Value = h.Value[:min(len(h.Value), deadHeaderBytes)]
 		d.Headers = append(d.Headers, h)
 	}

@@ -31,6 +31,8 @@ type Engine struct {
 	inputs   map[string]bool // topics of the graph; true if tombstones are allowed
 	outputs  map[goka.Stream]goka.Codec
 	effects  map[goka.Stream]goka.Codec // outputs that Kafka never sees
+	parking  bool                       // keys may be parked
+	retries  string                     // the topic of retries
 	epoch    atomic.Pointer[epoch]
 	session  atomic.Pointer[session]
 	stopOnce sync.Once
@@ -45,6 +47,7 @@ type Engine struct {
 	mu     sync.Mutex
 	tables map[int32]*state.Table // the group's table, by partition, while assigned
 	ends   map[place]int64        // where the restore of a table partition ended
+	lots   map[int32]*lot         // the keys that are parked, by partition, while assigned
 	counts map[string]int32       // partitions of each input
 	unread map[place]int64        // records behind the last one fetched
 }
@@ -65,11 +68,11 @@ func New(cfg Config) (*Engine, error) {
 		cfg:    cfg,
 		log:    cfg.Logger.With("group", cfg.Group, "instance", cfg.Instance),
 		inputs: map[string]bool{}, outputs: map[goka.Stream]goka.Codec{},
-		effects: map[goka.Stream]goka.Codec{},
-		tables:  map[int32]*state.Table{},
-		ends:    map[place]int64{},
-		counts:  map[string]int32{},
-		unread:  map[place]int64{},
+		effects: map[goka.Stream]goka.Codec{}, retries: RetryTopic(cfg.Group),
+		tables: map[int32]*state.Table{},
+		ends:   map[place]int64{},
+		counts: map[string]int32{},
+		unread: map[place]int64{},
 
 		stalled: make(chan struct{}),
 	}
@@ -156,8 +159,8 @@ func (e *Engine) Run(ctx context.Context, g *goka.GroupGraph) error {
 // prepare checks the cluster and the topics before Goka sees them, so that
 // what is wrong has a name.
 func (e *Engine) prepare(ctx context.Context, g *goka.GroupGraph) error {
-	for _, in := range g.InputStreams() {
-		e.inputs[in.Topic()] = false
+	if err := e.prepareInputs(g); err != nil {
+		return err
 	}
 	if loop := g.LoopStream(); loop != nil {
 		e.inputs[loop.Topic()] = false
@@ -187,13 +190,16 @@ func (e *Engine) prepare(ctx context.Context, g *goka.GroupGraph) error {
 	if e.cluster, err = e.admin.cluster(ctx); err != nil {
 		return err
 	}
-	if e.counts, err = e.admin.checkTopics(ctx, g, e.cfg.DeadLetters, e.isEffect); err != nil {
+	if e.counts, err = e.admin.checkTopics(ctx, g, e.cfg.DeadLetters, e.virtual); err != nil {
 		return err
 	}
 	if loop := g.LoopStream(); loop != nil { // Goka makes it with as many
-		e.counts[loop.Topic()] = e.counts[g.InputStreams()[0].Topic()]
+		e.counts[loop.Topic()] = e.counts[e.firstInput()]
 	}
-	return nil
+	if err := e.prepareJournal(ctx); err != nil {
+		return err
+	}
+	return e.prepareRetries(ctx)
 }
 
 // stop records why the engine stops; the first reason stands.

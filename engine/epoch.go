@@ -60,7 +60,7 @@ func (e *Engine) live(ctx context.Context, topics []string, h handler) (err erro
 		return err
 	}
 	for {
-		fetches := ep.poll(ctx, 0)
+		fetches := ep.poll(ctx, ep.nap())
 		if ctx.Err() != nil {
 			return nil // nothing of these was begun; they stay uncommitted
 		}
@@ -71,7 +71,13 @@ func (e *Engine) live(ctx context.Context, topics []string, h handler) (err erro
 		if err != nil {
 			return err
 		}
-		if !changed && fetches.NumRecords() > 0 {
+		needed := fetches.NumRecords() > 0
+		if !changed && !needed {
+			if needed, err = ep.overdue(ctx); err != nil {
+				return err
+			}
+		}
+		if !changed && needed {
 			if err := ep.transact(ctx, fetches); err != nil {
 				return err
 			}
@@ -87,7 +93,7 @@ func (ep *epoch) connect(ctx context.Context, topics []string) error {
 	ep.sever = cancel
 	opts := append([]kgo.Opt{kgo.WithContext(own)}, ep.e.clientOptions()...)
 	opts = append(opts,
-		kgo.ConsumerGroup(c.Group), kgo.ConsumeTopics(topics...),
+		kgo.ConsumerGroup(c.Group), kgo.ConsumeTopics(append([]string{ep.e.retries}, topics...)...),
 		kgo.Balancers(kgo.RangeBalancer()), // keeps the inputs of a partition together
 		kgo.BlockRebalanceOnPoll(),
 		kgo.OnPartitionsAssigned(ep.onAssigned),
@@ -239,7 +245,7 @@ func (ep *epoch) follow(ctx context.Context, records int) (bool, error) {
 	ep.e.stats.ready.Store(true)
 	ep.e.log.Info("assigned", "partitions", partitions(assigned),
 		"ready_after", time.Since(began).Round(time.Millisecond))
-	ep.client.ResumeFetchPartitions(assigned)
+	ep.client.ResumeFetchPartitions(ep.e.readable(assigned))
 	return true, nil
 }
 
@@ -255,14 +261,20 @@ func partitions(assigned map[string][]int32) []int32 {
 func (ep *epoch) start(
 	ctx context.Context, generation int32, assigned map[string][]int32,
 ) (*session, error) {
-	s := newSession(ep, generation, assigned, ep.h)
+	s := newSession(ep, generation, ep.e.claimed(assigned), ep.h)
 	ep.e.session.Store(s)
 	ep.setSession(s)
 	unhook := context.AfterFunc(ctx, s.cancel)
 	err := ep.h.Setup(s)
+	if err == nil && s.ctx.Err() == nil {
+		err = ep.e.openLots(s)
+	}
 	unhook()
 	if err == nil && s.ctx.Err() == nil {
-		err = ep.e.offsetsKept(ctx, assigned)
+		var committed map[place]committedOffset
+		if committed, err = ep.e.offsetsKept(ctx, s.assigned); err == nil {
+			s.clocks = ep.e.newClocks(s.assigned, committed)
+		}
 	}
 	if err == nil && s.ctx.Err() == nil {
 		s.run()
@@ -289,7 +301,7 @@ func (ep *epoch) start(
 func stops(err error) bool {
 	for _, s := range []error{
 		ErrFenced, ErrMisrouted, ErrOffsetsLost, ErrInputTruncated, ErrHangingTransaction,
-		ErrTopic, ErrRow, ErrRefused, ErrStalled, kerr.TopicAuthorizationFailed,
+		ErrTopic, ErrRow, ErrRefused, ErrTimer, ErrStalled, kerr.TopicAuthorizationFailed,
 		kerr.GroupAuthorizationFailed, kerr.TransactionalIDAuthorizationFailed,
 		kerr.InvalidTransactionTimeout,
 	} {
@@ -377,7 +389,11 @@ func (e *Engine) forget() {
 	for _, t := range e.tables {
 		t.Rollback()
 	}
+	for _, l := range e.lots {
+		l.Rollback()
+	}
 	clear(e.tables)
+	clear(e.lots)
 	clear(e.unread)
 	e.stats.lag.Store(0)
 }

@@ -32,6 +32,8 @@ var (
 	ErrRefused = errors.New("engine: not supported in a transaction")
 	// ErrGroup means that the group's coordinator refuses the worker's settings.
 	ErrGroup = errors.New("engine: the group refuses this worker")
+	// ErrTimer means that a callback did not do with a timer what it has to.
+	ErrTimer = errors.New("engine: a timer was not handled")
 	// ErrStalled means that callbacks did not finish within the transaction timeout.
 	ErrStalled = errors.New("engine: callbacks did not finish in time")
 )

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/IBM/sarama"
@@ -31,7 +32,7 @@ func (g *group) Consume(ctx context.Context, topics []string, h sarama.ConsumerG
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(g.e.running, cancel)()
-	return g.e.consume(ctx, topics, h)
+	return g.e.consume(ctx, slices.DeleteFunc(slices.Clone(topics), g.e.virtual), h)
 }
 
 // Errors never delivers anything: errors end Consume.
@@ -94,6 +95,9 @@ func (t topics) EnsureTopicExists(topic string, npar, _ int, config map[string]s
 
 // Partitions returns the partitions of a topic.
 func (t topics) Partitions(topic string) ([]int32, error) {
+	if t.e.virtual(topic) {
+		topic = t.e.firstInput()
+	}
 	d, err := t.e.admin.topic(t.e.running, topic)
 	if err != nil {
 		return nil, err

@@ -18,7 +18,7 @@ const (
 func (ep *epoch) batchLimits(ctx context.Context) func(topic string) int32 {
 	e := ep.e
 	ep.large = largeBytes
-	topics := []string{e.cfg.DeadLetters, e.tableTopic()}
+	topics := []string{e.cfg.DeadLetters, e.tableTopic(), ParkedTopic(e.cfg.Group)}
 	for out := range e.outputs {
 		topics = append(topics, string(out))
 	}

@@ -36,7 +36,7 @@ func (ep *epoch) trustOffsets(
 	}
 	for _, topic := range topics {
 		for p, o := range told[topic] {
-			if o.EpochOffset().Offset < 0 && has[place{topic, p}] {
+			if _, ok := has[place{topic, p}]; ok && o.EpochOffset().Offset < 0 {
 				return nil, fmt.Errorf("engine: the coordinator of %s had no offset for %s/%d, and "+
 					"has one now", ep.e.cfg.Group, topic, p)
 			}
@@ -47,31 +47,36 @@ func (ep *epoch) trustOffsets(
 
 // offsetsKept returns ErrOffsetsLost if a table has rows and the group has no
 // offset on any input of its partition: reading from the start would apply
-// everything a second time.
-func (e *Engine) offsetsKept(ctx context.Context, assigned map[string][]int32) error {
+// everything a second time. Otherwise it returns the group's offsets.
+func (e *Engine) offsetsKept(
+	ctx context.Context, assigned map[string][]int32,
+) (map[place]committedOffset, error) {
 	topics := slices.Collect(maps.Keys(assigned))
 	has, err := e.admin.committed(ctx, e.cfg.Group, topics)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for p, t := range e.tables {
 		empty, err := t.Empty() // an offset alone may be that of an aborted first transaction
 		if err != nil {
-			return fmt.Errorf("%w: %s/%d: %w", ErrRow, e.tableTopic(), p, err)
+			return nil, fmt.Errorf("%w: %s/%d: %w", ErrRow, e.tableTopic(), p, err)
 		}
-		read := slices.ContainsFunc(topics, func(t string) bool { return has[place{t, p}] })
+		read := slices.ContainsFunc(topics, func(t string) bool {
+			_, ok := has[place{t, p}]
+			return ok
+		})
 		switch {
 		case empty || read:
 		case e.cfg.Guarantee == AtLeastOnce: // as a crash before the first commit leaves it
 			e.log.Warn("table has rows and the group no offsets: reading from the start", "partition", p)
 		default:
-			return fmt.Errorf("%w: group %s, partition %d (hint: restore the offsets, or delete the "+
+			return nil, fmt.Errorf("%w: group %s, partition %d (hint: restore the offsets, or delete the "+
 				"topic %s to begin anew)", ErrOffsetsLost, e.cfg.Group, p, e.tableTopic())
 		}
 	}
-	return nil
+	return has, nil
 }
 
 // tableThere returns ErrTopic if the table's topic is gone while the group has
@@ -92,7 +97,7 @@ func (e *Engine) tableThere(ctx context.Context, topic string) error {
 // sameLog returns ErrTopic if the rows on disk come from a topic that was deleted
 // and made again since, while the group has offsets.
 func (e *Engine) sameLog(ctx context.Context, id state.Identity) error {
-	if id.Topic != e.tableTopic() {
+	if !e.owns(id.Topic) {
 		return nil
 	}
 	held, err := e.cfg.State.Tables()
@@ -112,7 +117,7 @@ func (e *Engine) sameLog(ctx context.Context, id state.Identity) error {
 		return err
 	}
 	for topic := range e.inputs {
-		if has[place{topic, id.Partition}] {
+		if _, ok := has[place{topic, id.Partition}]; ok {
 			return fmt.Errorf("%w: %s was deleted and made again while group %s has offsets (hint: "+
 				"delete the group to begin anew, or the state directory to go on with the rows that the "+
 				"topic has)", ErrTopic, id.Topic, e.cfg.Group)

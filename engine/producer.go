@@ -123,7 +123,9 @@ func (ep *epoch) wrote(r *kgo.Record, err error) {
 // wroteLarge sends the cause of an output that no broker takes to the dead
 // letters, by way of another try of the transaction.
 func (ep *epoch) wroteLarge(r *kgo.Record, from spot, err error) {
-	if errors.Is(err, kerr.MessageTooLarge) && from.topic != "" {
+	if errors.Is(err, kerr.MessageTooLarge) && from.topic == TimersTopic(ep.e.cfg.Group) {
+		err = ep.e.stop(fmt.Errorf("%w: its output to %s is too large: %w", ErrTimer, r.Topic, err))
+	} else if errors.Is(err, kerr.MessageTooLarge) && from.topic != "" {
 		ep.e.poison.add(from, verdict{classLarge, fmt.Sprintf(
 			"its output to %s is too large: %d bytes of value: %v", r.Topic, len(r.Value), err)})
 		err = fmt.Errorf("output too large: %w", err)
@@ -135,7 +137,7 @@ func (ep *epoch) wroteLarge(r *kgo.Record, from spot, err error) {
 // to that of Kafka's key hash.
 func (e *Engine) partitioner() kgo.Partitioner {
 	return kgo.BasicConsistentPartitioner(func(topic string) func(*kgo.Record, int) int {
-		if topic == e.tableTopic() {
+		if e.owns(topic) || topic == JournalTopic(e.cfg.Group) {
 			return func(r *kgo.Record, _ int) int { return int(r.Partition) }
 		}
 		return func(r *kgo.Record, n int) int { return int(keyhash.Partition(r.Key, int32(n))) }

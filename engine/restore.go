@@ -80,7 +80,7 @@ func (e *Engine) settled(ctx context.Context, at place) (ends, error) {
 	if err != nil {
 		return log, err
 	}
-	if at.topic != e.tableTopic() { // nothing of ours depends on what others have not decided
+	if !e.owns(at.topic) { // nothing of ours depends on what others have not decided
 		log.high = log.stable
 	}
 	patience := 2*e.cfg.TransactionTimeout + hangingMargin

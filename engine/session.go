@@ -46,8 +46,14 @@ type session struct {
 	failOnce    sync.Once
 	err         error // why it failed; read it after lost is closed
 
-	mu    sync.Mutex
-	batch map[place][][]*kgo.Record // what was delivered in the open transaction
+	clocks  map[int32]*clock
+	journal *pages
+	lots    map[int32]*lot // of the partitions, if keys may be parked
+	retries atomic.Int64   // records that are retried in the open transaction
+
+	mu       sync.Mutex
+	batch    map[place][][]*kgo.Record // what was delivered in the open transaction
+	poisoned []spot                    // what was taken out of the quarantine in it
 }
 
 // A claim is one partition of one input: it implements
@@ -85,7 +91,7 @@ func newSession(ep *epoch, generation int32, assigned map[string][]int32, h hand
 	s := &session{
 		ep: ep, generation: generation, assigned: assigned, h: h,
 		lanes: map[int32]*lane{}, few: make(chan struct{}, 1), lost: make(chan struct{}),
-		batch: map[place][][]*kgo.Record{},
+		batch: map[place][][]*kgo.Record{}, journal: newPages(ep.e.cfg.Journal),
 	}
 	s.low.Store(ep.e.inFlight.Load())
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -223,10 +229,17 @@ func (s *session) deliver(
 	}
 	batch := make([]sarama.ConsumerMessage, len(records))
 	for i, r := range records {
+		retried := r.Topic == s.ep.e.retries
+		if retried {
+			r = s.again(r)
+		}
 		m := &batch[i]
 		m.Topic, m.Partition, m.Offset = r.Topic, r.Partition, r.Offset
 		m.Key, m.Value, m.Timestamp = r.Key, r.Value, r.Timestamp
 		for _, h := range r.Headers {
+			if h.Key == RetryHeader && !retried {
+				continue // nobody but the engine says so
+			}
 			m.Headers = append(m.Headers, &sarama.RecordHeader{Key: []byte(h.Key), Value: h.Value})
 		}
 	}
@@ -251,6 +264,7 @@ func (s *session) forgetBatch() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.batch)
+	s.retries.Store(0)
 }
 
 // find returns a record of the open transaction, nil if it is not of it.

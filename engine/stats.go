@@ -9,7 +9,7 @@ type counters struct {
 	records, transactions, aborts, restarts atomic.Int64
 	restored, rebuilt, deadLetters          atomic.Int64
 	rows, sessions, effects                 atomic.Int64
-	lag                                     atomic.Int64
+	lag, timers, ahead                      atomic.Int64
 	ready                                   atomic.Bool
 }
 
@@ -24,7 +24,11 @@ type Stats struct {
 	Restored     int64 `json:"restored"` // changelog records read to bring tables up
 	Rebuilt      int64 `json:"rebuilt"`  // tables set aside and rebuilt
 	DeadLetters  int64 `json:"dead_letters"`
-	Effects      int64 `json:"effects"` // handed over after their transaction
+	Timers       int64 `json:"timers"` // deadlines that came
+	// Ahead counts the records from the far future, which don't move stream time.
+	Ahead   int64 `json:"ahead"`
+	Parked  int64 `json:"parked"`  // keys that wait behind a dead letter
+	Effects int64 `json:"effects"` // handed over after their transaction
 	// Lag is how many records of the assigned inputs were still unread when
 	// last looked, as the latest fetches told.
 	Lag int64 `json:"lag"`
@@ -41,6 +45,7 @@ func (e *Engine) Stats() Stats {
 	for p := range e.tables {
 		partitions = append(partitions, p)
 	}
+	parked := e.countParked()
 	e.mu.Unlock()
 	slices.Sort(partitions)
 	c := &e.stats
@@ -48,6 +53,7 @@ func (e *Engine) Stats() Stats {
 		Records: c.records.Load(), Transactions: c.transactions.Load(), Aborts: c.aborts.Load(),
 		Restarts: c.restarts.Load(), Sessions: c.sessions.Load(), Rows: c.rows.Load(),
 		Restored: c.restored.Load(), Rebuilt: c.rebuilt.Load(), DeadLetters: c.deadLetters.Load(),
+		Timers: c.timers.Load(), Ahead: c.ahead.Load(), Parked: parked,
 		Effects: c.effects.Load(), Lag: c.lag.Load(), Ready: c.ready.Load(), Partitions: partitions,
 	}
 }

@@ -55,13 +55,16 @@ func (t *table) open() error {
 	}
 	id := state.Identity{
 		Cluster: t.e.cluster, Topic: t.at.topic, TopicID: detail.ID,
-		Partition: t.at.partition, Group: t.e.cfg.Group, Format: tableFormat,
+		Partition: t.at.partition, Group: t.e.cfg.Group, Format: t.format(),
 	}
 	if err := t.e.sameLog(ctx, id); err != nil {
 		return err
 	}
 	if t.Table, err = t.e.cfg.State.Table(id); err != nil {
 		return fmt.Errorf("%w: open %s/%d: %w", ErrRow, t.at.topic, t.at.partition, err)
+	}
+	if timers := t.e.cfg.Timers; timers != nil && t.at.topic == t.e.tableTopic() {
+		t.TrackDeadlines(timers.Deadline)
 	}
 	t.Rollback()
 	end, err := t.e.restore(ctx, t.Table, t.at)
@@ -75,6 +78,14 @@ func (t *table) open() error {
 		t.e.tables[t.at.partition] = t.Table
 	}
 	return nil
+}
+
+// format is that of the rows, and of the deadlines if they have any.
+func (t *table) format() uint16 {
+	if timers := t.e.cfg.Timers; timers != nil && t.at.topic == t.e.tableTopic() {
+		return tableFormat | (uint16(timers.Version)+1)<<8
+	}
+	return tableFormat
 }
 
 // GetOffset tells Goka that nothing is left to load.

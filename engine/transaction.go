@@ -31,18 +31,25 @@ func (ep *epoch) transact(ctx context.Context, first kgo.Fetches) error {
 	ep.rebalancing.Store(false)
 	ep.buried.Store(0)
 	ep.open.Store(true)
-	t := &transaction{ep: ep, s: s}
+	t := &transaction{ep: ep, s: s, fired: map[int32]map[string]int64{}}
+	s.lookUp(ctx)
 	err := t.collect(ctx, first)
 	if err == nil {
 		err = t.drain(0)
 	}
 	t.pace()
+	if err == nil {
+		err = t.fire()
+	}
 	if err != nil {
 		return err
 	}
 	ep.open.Store(false)
 	made := ep.effects.take()
 	t.writeRows()
+	if err := t.writeJournal(); err != nil {
+		return err
+	}
 	if f := e.cfg.Probe.Committing; f != nil {
 		f()
 	}
@@ -60,7 +67,7 @@ func (ep *epoch) transact(ctx context.Context, first kgo.Fetches) error {
 		return err
 	}
 	s.forgetBatch()
-	e.poison.drop(t.poisoned)
+	e.poison.drop(append(t.poisoned, s.takePoisoned()...))
 	e.stats.records.Add(int64(t.records))
 	e.stats.deadLetters.Add(ep.buried.Load())
 	e.stats.transactions.Add(1)
@@ -76,6 +83,7 @@ type transaction struct {
 	bytes    int
 	poisoned []spot
 	tables   []*written
+	fired    map[int32]map[string]int64 // deadlines that came, by partition and key
 }
 
 // written is a table with the rows that the transaction writes to its changelog.
@@ -124,6 +132,9 @@ func (t *transaction) feed(fetches kgo.Fetches) error {
 		at := place{f.Topic, f.Partition}
 		t.ep.e.saw(at, f.HighWatermark-f.Records[len(f.Records)-1].Offset-1)
 		t.s.remember(at, f.Records)
+		if c := t.s.clocks[f.Partition]; c != nil {
+			c.fetched(f.Topic, f.Records[len(f.Records)-1].Offset+1)
+		}
 		var good []*kgo.Record
 		if good, failed = t.sift(f); len(good) > 0 {
 			inputs[f.Partition] = append(inputs[f.Partition], good)
@@ -133,7 +144,9 @@ func (t *transaction) feed(fetches kgo.Fetches) error {
 		return failed
 	}
 	for partition, lists := range inputs {
-		if err := t.s.deliver(partition, merge(lists), t.push); err != nil {
+		merged := merge(lists)
+		t.s.journal.delivered(partition, t.s.clocks[partition], merged)
+		if err := t.s.deliver(partition, merged, t.push); err != nil {
 			return err
 		}
 	}
@@ -171,14 +184,17 @@ func (t *transaction) sift(f kgo.FetchTopicPartition) ([]*kgo.Record, error) {
 func (t *transaction) judge(r *kgo.Record, n int32) (verdict, bool) {
 	e := t.ep.e
 	at := spot{place{r.Topic, r.Partition}, r.Offset}
-	if v, held := e.poison.find(at); held {
+	inOrder := e.parking || r.Topic == e.retries // Wrap judges it when its turn has come
+	if v, held := e.poison.find(at); held && !inOrder {
 		t.poisoned = append(t.poisoned, at)
 		return v, true
 	}
 	switch {
+	case r.Topic == e.retries:
+		return e.judgeRetry(r, n)
 	case r.Key == nil:
 		return verdict{classNoKey, "record has no key"}, true
-	case r.Value == nil && !e.inputs[r.Topic]:
+	case r.Value == nil && !e.inputs[r.Topic] && !inOrder:
 		return verdict{classTombstone, "record has no value, which this input doesn't allow"}, true
 	case keyhash.Partition(r.Key, n) != r.Partition:
 		return verdict{classMisrouted, fmt.Sprintf("key belongs to partition %d of %d",
@@ -281,8 +297,7 @@ func (t *transaction) wait(
 // writeRows writes each dirty row to the changelog, in the table's own partition.
 func (t *transaction) writeRows() {
 	const slab = 256
-	topic := t.ep.e.tableTopic()
-	for _, table := range t.ep.e.assignedTables() {
+	for _, table := range t.ep.e.writtenTables() {
 		w := &written{table: table}
 		w.offset.Store(-1)
 		acked := func(r *kgo.Record, err error) {
@@ -297,7 +312,7 @@ func (t *transaction) writeRows() {
 			t.ep.wrote(r, err)
 		}
 		var records []kgo.Record
-		partition := table.Identity().Partition
+		topic, partition := table.Identity().Topic, table.Identity().Partition
 		for key, value := range table.Dirty() {
 			if len(records) == cap(records) {
 				records = make([]kgo.Record, 0, slab)
@@ -324,12 +339,13 @@ func (t *transaction) commit(ctx context.Context) error {
 		return t.s.err
 	}
 	if t.ep.txn == nil {
+		ctx = kgo.PreCommitFnContext(ctx, t.annotatePlain)
 		if err := t.ep.client.CommitUncommittedOffsets(ctx); err != nil {
 			return t.ep.classify(fmt.Errorf("commit offsets: %w", err))
 		}
 		return nil
 	}
-	committed, err := t.ep.txn.End(ctx, kgo.TryCommit)
+	committed, err := t.ep.txn.End(kgo.PreTxnCommitFnContext(ctx, t.annotate), kgo.TryCommit)
 	switch {
 	case committed && err == nil:
 		return nil
@@ -362,7 +378,7 @@ func (t *transaction) apply() error {
 func (t *transaction) goOn(ctx context.Context, err error) error {
 	t.ep.e.log.Warn("going on after a failed commit, unguarded", "error", err)
 	_, err = t.ep.txn.End(ctx, kgo.TryAbort)
-	for _, table := range t.ep.e.assignedTables() {
+	for _, table := range t.ep.e.writtenTables() {
 		table.Rollback()
 	}
 	t.tables = nil

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"runtime/debug"
+	"time"
 
 	"github.com/lovoo/goka"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -12,7 +13,8 @@ import (
 // letters, in the same transaction as everything else, and cb does not see it
 //
 //   - if its decoded value is an error: codecs of inputs should be total, see [Total];
-//   - if one of checks, given its key and decoded value, returns an error.
+//   - if one of checks, given its key and decoded value, returns an error;
+//   - if its key is parked, see [Config.Park].
 //
 // If cb panics, the transaction is aborted and replayed without that record,
 // which goes to the dead letters. A row that can't be decoded stops the worker.
@@ -28,17 +30,27 @@ func (e *Engine) Wrap(
 		if c.session == nil || c.session.failed.Load() {
 			return // the transaction is lost; its records come again
 		}
+		c.tick()
+		held := c.quarantined(msg)
+		if !c.admit() {
+			return
+		}
+		if held != nil {
+			c.refuse(*held)
+			return
+		}
 		if err, bad := msg.(error); bad {
-			c.bury(verdict{classMalformed, err.Error()})
+			c.refuse(verdict{classMalformed, err.Error()})
 			return
 		}
 		for _, check := range checks {
 			if err := check(c.Key(), msg); err != nil {
-				c.bury(verdict{classCheck, err.Error()})
+				c.refuse(verdict{classCheck, err.Error()})
 				return
 			}
 		}
 		c.call(cb, msg)
+		c.resolve()
 	}
 }
 
@@ -67,10 +79,13 @@ type callContext struct {
 	session *session
 	inGoka  bool   // within a method of Goka's context
 	cause   []byte // set by the first emit
+	retry   *retrial
+	row     *ParkedKey // of the key, if a retry of the first that waits is at it
 }
 
 func (e *Engine) wrapContext(ctx goka.Context) goka.Context {
-	return &callContext{gokaContext: ctx, session: e.session.Load()}
+	s := e.session.Load()
+	return &callContext{gokaContext: ctx, session: s, retry: s.retried(ctx)}
 }
 
 func (c *callContext) call(cb goka.ProcessCallback, msg any) {
@@ -84,6 +99,11 @@ func (c *callContext) call(cb goka.ProcessCallback, msg any) {
 				printable([]byte(c.Key())), c.spot(), p))
 			return
 		}
+		if c.timer() {
+			c.session.fail(c.session.ep.e.stop(fmt.Errorf("%w: key %s: panic: %v\n%s", ErrTimer,
+				printable([]byte(c.Key())), p, debug.Stack())))
+			return
+		}
 		v := verdict{classPanic, fmt.Sprintf("panic: %v", p)}
 		c.session.ep.e.log.Error("callback panicked", "at", c.spot().String(), "panic", p,
 			"stack", string(debug.Stack()))
@@ -93,19 +113,46 @@ func (c *callContext) call(cb goka.ProcessCallback, msg any) {
 	cb(c, msg)
 }
 
+// spot is where the record was read: for one that is retried, in the retry topic.
+// tick moves the partition's clock by the record, unless it is one that came before.
+func (c *callContext) tick() {
+	if clock := c.session.clocks[c.Partition()]; clock != nil && c.retry == nil {
+		clock.advance(string(c.Topic()), c.Timestamp())
+	}
+}
+
+// StreamTime returns the stream time of the partition, the record included: the
+// minimum over the inputs of the highest timestamp of their records, idle ones left
+// out. It is the zero time as long as nothing is known of an input. Processors that
+// don't know the engine find it by its name.
+func (c *callContext) StreamTime() time.Time {
+	clock := c.session.clocks[c.Partition()]
+	if clock == nil || clock.stream.Load() == never {
+		return time.Time{}
+	}
+	return time.UnixMicro(clock.stream.Load())
+}
+
 func (c *callContext) spot() spot {
+	if c.retry != nil {
+		return c.retry.at
+	}
 	return spot{place{string(c.Topic()), c.Partition()}, c.Offset()}
 }
 
 func (s spot) String() string { return fmt.Sprintf("%s/%d@%d", s.topic, s.partition, s.offset) }
 
-func (c *callContext) bury(v verdict) {
+func (c *callContext) bury(v verdict, notes ...note) {
 	r := c.session.find(c.spot())
 	if r == nil {
 		c.session.fail(fmt.Errorf("%w: %s was not delivered", ErrRefused, c.spot()))
 		return
 	}
-	c.session.ep.bury(r, v)
+	if c.retry != nil {
+		r = c.retry.record()
+		notes = append(notes, note{"retry", c.spot().String()})
+	}
+	c.session.ep.bury(r, v, notes...)
 }
 
 func (c *callContext) from() goka.ContextOption {

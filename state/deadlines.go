@@ -44,9 +44,11 @@ func (t *Table) due(row []byte) int64 {
 }
 
 // Due returns the rows, uncommitted ones included, whose deadline is at or before
-// until, earliest first, at most limit of them. Only the goroutine that writes the
-// table may call it.
-func (t *Table) Due(until int64, limit int) ([]Due, error) {
+// until, earliest first, at most limit of them. It leaves out the keys for which
+// skip, if not nil, returns true. Only the goroutine that writes the table may call it.
+func (t *Table) Due(
+	until int64, limit int, skip func(key string) (bool, error),
+) ([]Due, error) {
 	if t.deadline == nil {
 		return nil, nil
 	}
@@ -59,8 +61,14 @@ func (t *Table) Due(until int64, limit int) ([]Due, error) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	due := t.overlayDue(until)
-	committed, err := t.committedDue(until, limit)
+	if skip == nil {
+		skip = func(string) (bool, error) { return false, nil }
+	}
+	due, err := t.overlayDue(until, skip)
+	if err != nil {
+		return nil, err
+	}
+	committed, err := t.committedDue(until, limit, skip)
 	if err != nil {
 		return nil, t.failed("due", t.db.check(err))
 	}
@@ -72,37 +80,51 @@ func (t *Table) Due(until int64, limit int) ([]Due, error) {
 }
 
 // overlayDue looks through what is not committed. The caller holds t.mu.
-func (t *Table) overlayDue(until int64) []Due {
+func (t *Table) overlayDue(
+	until int64, skip func(string) (bool, error),
+) ([]Due, error) {
 	if t.overlaySoonest > until {
-		return nil
+		return nil, nil
 	}
 	var due []Due
 	soonest := int64(math.MaxInt64)
-	look := func(k string, row []byte) {
+	look := func(k string, row []byte) error {
 		at := t.due(row)
 		if at == 0 {
-			return
+			return nil
 		}
 		soonest = min(soonest, at)
-		if at <= until {
+		if at > until {
+			return nil
+		}
+		skipped, err := skip(k)
+		if !skipped {
 			due = append(due, Due{k, at})
 		}
+		return err
 	}
 	for k, row := range t.overlay {
-		look(k, row)
+		if err := look(k, row); err != nil {
+			return nil, err
+		}
 	}
 	for k, row := range t.frozen {
-		if _, ok := t.overlay[k]; !ok {
-			look(k, row)
+		if _, ok := t.overlay[k]; ok {
+			continue
+		}
+		if err := look(k, row); err != nil {
+			return nil, err
 		}
 	}
 	t.overlaySoonest = soonest
-	return due
+	return due, nil
 }
 
 // committedDue walks over the index, past what the overlay has other rows for.
 // The caller holds t.mu.
-func (t *Table) committedDue(until int64, limit int) ([]Due, error) {
+func (t *Table) committedDue(
+	until int64, limit int, skip func(string) (bool, error),
+) ([]Due, error) {
 	if t.soonest > until {
 		return nil, nil
 	}
@@ -125,14 +147,21 @@ func (t *Table) committedDue(until int64, limit int) ([]Due, error) {
 			break
 		}
 		k := string(key[8:])
-		if _, ok := t.overlay[k]; ok {
-			continue
+		_, written := t.overlay[k]
+		if !written {
+			_, written = t.frozen[k]
 		}
-		if _, ok := t.frozen[k]; !ok {
+		skipped := written
+		if !written {
+			if skipped, err = skip(k); err != nil {
+				break
+			}
+		}
+		if !skipped {
 			due = append(due, Due{k, at})
 		}
 	}
-	err = errors.Join(it.Error(), it.Close())
+	err = errors.Join(err, it.Error(), it.Close())
 	if err == nil {
 		t.soonest = first
 	}

@@ -60,7 +60,7 @@ func (m *machine) due(t *rapid.T) {
 	until := rapid.Int64Range(0, 255).Draw(t, "until")
 	limit := rapid.IntRange(1, 20).Draw(t, "limit")
 	for i, table := range m.tables {
-		got, err := table.Due(until, limit)
+		got, err := table.Due(until, limit, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -31,8 +31,10 @@ var bans = []ban{
 		call: "time.Now", why: "time is an input: take it from the record or as a parameter",
 		free: []string{"cmd"},
 		except: map[string]string{
+			"engine/clock.go":       "an input is idle by the time of day",
 			"engine/epoch.go":       "how long a set-up took, and when a transaction is due",
 			"engine/restore.go":     "the rate of a restore, and how long a wait may last",
+			"engine/timers.go":      "the time of day takes over when all inputs are idle",
 			"engine/transaction.go": "the transaction's interval is wall-clock time",
 		},
 	},

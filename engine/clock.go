@@ -1,0 +1,273 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// never is the highest timestamp of an input of which no record is known.
+const never = math.MinInt64
+
+// A clock tells the stream time of one partition: the minimum over its inputs of
+// the highest timestamp of their records, those left out that are idle. It never
+// goes back. All times are in microseconds since 1970.
+//
+// Within a transaction it is moved by the goroutine that runs the callbacks, with
+// each record; between the last mark and the next delivery by the engine's.
+type clock struct {
+	inputs []hand
+	stream atomic.Int64 // never, if it is not known
+	ahead  int64        // a later timestamp is from the far future
+	far    int          // how many of those there were in the transaction
+}
+
+// A hand is what a clock knows of one input.
+type hand struct {
+	topic    string
+	high     int64
+	idle     bool
+	heard    time.Time // when the input gave a record last
+	position int64     // of the next record, -1 if not known
+}
+
+func newClock() *clock {
+	c := &clock{ahead: math.MaxInt64}
+	c.stream.Store(never)
+	return c
+}
+
+// advance moves the clock by a record. One from the far future is counted and
+// moves nothing: it would make everything late that comes after it.
+func (c *clock) advance(topic string, timestamp time.Time) {
+	at := timestamp.UnixMicro()
+	if at > c.ahead {
+		c.far++
+		return
+	}
+	for i := range c.inputs {
+		h := &c.inputs[i]
+		if h.topic != topic {
+			continue
+		}
+		if at > h.high || h.idle {
+			h.high, h.idle = max(h.high, at), false
+			c.settle()
+		}
+		return
+	}
+}
+
+// settle brings the stream time up to what the inputs say.
+func (c *clock) settle() {
+	low := int64(math.MaxInt64)
+	for i := range c.inputs {
+		if h := &c.inputs[i]; !h.idle {
+			low = min(low, h.high)
+		}
+	}
+	if low == math.MaxInt64 { // all are idle: the latest that was heard of
+		low = never
+		for i := range c.inputs {
+			low = max(low, c.inputs[i].high)
+		}
+	}
+	if low > c.stream.Load() {
+		c.stream.Store(low)
+	}
+}
+
+// resting tells that all inputs are idle.
+func (c *clock) resting() bool {
+	for i := range c.inputs {
+		if !c.inputs[i].idle {
+			return false
+		}
+	}
+	return true
+}
+
+// fetched notes that an input gave a record, and where its next one will be.
+func (c *clock) fetched(topic string, next int64) {
+	for i := range c.inputs {
+		if h := &c.inputs[i]; h.topic == topic {
+			h.heard, h.position = time.Now(), next
+		}
+	}
+}
+
+// The clock is kept with the committed offsets, as their metadata, so that the
+// transaction that moves the one moves the other and both survive the loss of a
+// disk.
+
+const clockMark = "tally1"
+
+// mark returns the metadata for the offset of an input.
+func (c *clock) mark(topic string) (string, bool) {
+	for i := range c.inputs {
+		if c.inputs[i].topic == topic {
+			return fmt.Sprintf("%s %d %d", clockMark, c.inputs[i].high, c.stream.Load()), true
+		}
+	}
+	return "", false
+}
+
+// add adds an input with what the metadata of its offset says, if it is ours.
+func (c *clock) add(topic string, at committedOffset) {
+	h := hand{topic: topic, high: never, heard: time.Now(), position: at.offset}
+	if f := strings.Fields(at.metadata); len(f) == 3 && f[0] == clockMark {
+		high, err := strconv.ParseInt(f[1], 10, 64)
+		stream, err2 := strconv.ParseInt(f[2], 10, 64)
+		if err == nil && err2 == nil {
+			h.high = high
+			c.stream.Store(max(c.stream.Load(), stream))
+		}
+	}
+	c.inputs = append(c.inputs, h)
+}
+
+// newClocks returns the clocks of an assignment, as its committed offsets have them.
+func (e *Engine) newClocks(
+	assigned map[string][]int32, committed map[place]committedOffset,
+) map[int32]*clock {
+	clocks := map[int32]*clock{}
+	for topic, partitions := range assigned {
+		if _, input := e.inputs[topic]; !input {
+			continue
+		}
+		for _, p := range partitions {
+			if clocks[p] == nil {
+				clocks[p] = newClock()
+			}
+			at, ok := committed[place{topic, p}]
+			if !ok {
+				at.offset = -1
+			}
+			clocks[p].add(topic, at)
+		}
+	}
+	return clocks
+}
+
+// lookUp finds out which inputs are idle: those that gave nothing for a while and
+// have nothing more. No transaction is in progress, or nothing of it in flight.
+func (s *session) lookUp(ctx context.Context) {
+	e := s.ep.e
+	for p, c := range s.clocks {
+		c.ahead = time.Now().Add(e.cfg.MaxAhead).UnixMicro()
+		e.stats.ahead.Add(int64(c.far))
+		c.far = 0
+		var changed bool
+		for i := range c.inputs {
+			h := &c.inputs[i]
+			if h.idle || time.Since(h.heard) < e.cfg.IdleAfter {
+				continue
+			}
+			h.idle = e.exhausted(ctx, h, place{h.topic, p})
+			h.heard = time.Now()
+			changed = changed || h.idle
+		}
+		if changed {
+			c.settle()
+		}
+	}
+}
+
+// exhausted tells whether nothing is left to read of an input. What cannot be told
+// is not so: the clock then waits.
+func (e *Engine) exhausted(ctx context.Context, h *hand, at place) bool {
+	bounded, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	log, err := e.admin.ends(bounded, at)
+	if err != nil {
+		return false
+	}
+	f := fetcher{admin: e.admin, at: at, next: max(h.position, log.start)}
+	for f.next < log.stable { // only markers and aborted records can be in between
+		records, err := f.fetch(bounded, log.stable)
+		if err != nil || len(records) > 0 {
+			return false
+		}
+	}
+	h.position = f.next
+	return true
+}
+
+// annotate puts the clocks into a commit of offsets, and into it the offsets of
+// partitions in which nothing but timers moved: by them the group finds out
+// whether the partition is still ours.
+func (t *transaction) annotate(req *kmsg.TxnOffsetCommitRequest) error {
+	committed := t.ep.client.CommittedOffsets()
+	for p := range t.fired {
+		for topic, partitions := range committed {
+			o, ok := partitions[p]
+			if ok && o.Offset >= 0 && !commits(req, topic, p) {
+				addOffset(req, topic, p, o)
+			}
+		}
+	}
+	for i := range req.Topics {
+		topic := &req.Topics[i]
+		for k := range topic.Partitions {
+			c := t.s.clocks[topic.Partitions[k].Partition]
+			if c == nil {
+				continue
+			}
+			if mark, ok := c.mark(topic.Topic); ok {
+				topic.Partitions[k].Metadata = &mark
+			}
+		}
+	}
+	return nil
+}
+
+func commits(req *kmsg.TxnOffsetCommitRequest, topic string, partition int32) bool {
+	for _, t := range req.Topics {
+		for _, p := range t.Partitions {
+			if t.Topic == topic && p.Partition == partition {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func addOffset(
+	req *kmsg.TxnOffsetCommitRequest, topic string, partition int32, o kgo.EpochOffset,
+) {
+	p := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+	p.Partition, p.Offset, p.LeaderEpoch = partition, o.Offset, o.Epoch
+	for i := range req.Topics {
+		if req.Topics[i].Topic == topic {
+			req.Topics[i].Partitions = append(req.Topics[i].Partitions, p)
+			return
+		}
+	}
+	t := kmsg.NewTxnOffsetCommitRequestTopic()
+	t.Topic, t.Partitions = topic, append(t.Partitions, p)
+	req.Topics = append(req.Topics, t)
+}
+
+// annotatePlain is annotate for commits outside of transactions.
+func (t *transaction) annotatePlain(req *kmsg.OffsetCommitRequest) error {
+	for i := range req.Topics {
+		topic := &req.Topics[i]
+		for k := range topic.Partitions {
+			c := t.s.clocks[topic.Partitions[k].Partition]
+			if c == nil {
+				continue
+			}
+			if mark, ok := c.mark(topic.Topic); ok {
+				topic.Partitions[k].Metadata = &mark
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,118 @@
+// Package journal is the format of the topic in which an engine writes down what
+// it did in which order.
+//
+// Two inputs of a partition are merged while they are read, so that the order in
+// which a callback saw their records is not in either of their logs; nor is the
+// moment at which a timer came. Where that order matters, it is the journal that
+// says what a replay has to repeat: for each transaction and partition there is a
+// segment (several, if it is long), written in the transaction itself, to the
+// partition of the same number.
+//
+// A segment is a JSON object, so that it can be read with any tool.
+package journal
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+)
+
+// A Segment is what was done in one partition, in its order: first the records of
+// the runs were delivered, then the timers of fired.
+type Segment struct {
+	// Clock is the state of the partition's clock before the segment. Segments
+	// that continue another one of their transaction have none: they begin where
+	// that one ended.
+	Clock *Clock `json:"clock,omitempty"`
+	// Topics names the inputs that runs and skipped speak of by their index.
+	Topics []string `json:"topics,omitempty"`
+	// Runs are triples: the index of a topic, the offset of a first record, and
+	// how many records were delivered from there on in a row. What is no record
+	// (a commit marker), was aborted or is among the skipped does not count.
+	Runs []int64 `json:"runs,omitempty"`
+	// Skipped are pairs: the index of a topic and the offset of a record that no
+	// callback finished. It is in the dead letters.
+	Skipped []int64 `json:"skipped,omitempty"`
+	// Fired are the timers that were delivered.
+	Fired []Firing `json:"fired,omitempty"`
+}
+
+// A Clock is the stream time of a partition and what it follows from. Times are
+// in microseconds since 1970; what is not known is absent.
+type Clock struct {
+	Stream *int64          `json:"stream,omitempty"`
+	Inputs map[string]Hand `json:"inputs"`
+}
+
+// A Hand is what a clock knows of one input.
+type Hand struct {
+	High *int64 `json:"high,omitempty"`
+	Idle bool   `json:"idle,omitempty"`
+}
+
+// A Firing is one timer.
+type Firing struct {
+	// Key is the row's, as text; Raw is the same if it is no valid UTF-8.
+	Key string `json:"key,omitempty"`
+	Raw []byte `json:"key_base64,omitempty"`
+	// At is the row's deadline.
+	At int64 `json:"at"`
+	// Clock says which clock had come past it, stream or wall, and Now how far.
+	Clock string `json:"clock"`
+	Now   int64  `json:"now"`
+}
+
+// NewFiring returns the firing of the row at key.
+func NewFiring(key []byte, at int64, clock string, now int64) Firing {
+	f := Firing{At: at, Clock: clock, Now: now}
+	if utf8.Valid(key) {
+		f.Key = string(key)
+	} else {
+		f.Raw = append([]byte{}, key...)
+	}
+	return f
+}
+
+// RowKey returns the key of the row.
+func (f Firing) RowKey() string {
+	if f.Raw != nil {
+		return string(f.Raw)
+	}
+	return f.Key
+}
+
+// ErrFormat means that a record is no segment.
+var ErrFormat = errors.New("journal: not a segment")
+
+// Marshal returns the segment as the topic holds it.
+func (s *Segment) Marshal() ([]byte, error) {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	return b, nil
+}
+
+// Parse reads a segment, and checks that its numbers fit together.
+func Parse(b []byte) (*Segment, error) {
+	s := new(Segment)
+	if err := json.Unmarshal(b, s); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	if len(s.Runs)%3 != 0 || len(s.Skipped)%2 != 0 {
+		return nil, fmt.Errorf("%w: runs or skipped are cut off", ErrFormat)
+	}
+	known := func(i int64) bool { return i >= 0 && i < int64(len(s.Topics)) }
+	for i := 0; i < len(s.Runs); i += 3 {
+		if !known(s.Runs[i]) || s.Runs[i+1] < 0 || s.Runs[i+2] < 1 {
+			return nil, fmt.Errorf("%w: run %d is of no topic, or of no records", ErrFormat, i/3)
+		}
+	}
+	for i := 0; i < len(s.Skipped); i += 2 {
+		if !known(s.Skipped[i]) || s.Skipped[i+1] < 0 {
+			return nil, fmt.Errorf("%w: skipped %d is of no topic", ErrFormat, i/2)
+		}
+	}
+	return s, nil
+}

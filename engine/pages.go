@@ -1,0 +1,141 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"tallystick/engine/journal"
+)
+
+// JournalTopic is the name of the topic in which a group's engine writes down the
+// order in which records and timers came; see package journal.
+func JournalTopic(group string) string { return group + "-journal" }
+
+// pageNumbers is how many numbers a segment holds before another one is begun. It
+// keeps segments far below the largest record that Kafka takes by default.
+const pageNumbers = 30_000
+
+// pages are what is to be written to the journal with the open transaction.
+type pages struct {
+	off  bool
+	mu   sync.Mutex
+	open map[int32][]*journal.Segment
+}
+
+func newPages(on bool) *pages { return &pages{off: !on, open: map[int32][]*journal.Segment{}} }
+
+// last returns the segment to write to; mu is held. The first one of a transaction
+// begins with the clock, which nobody moves at that moment.
+func (j *pages) last(partition int32, c *clock) *journal.Segment {
+	all := j.open[partition]
+	if len(all) == 0 {
+		all = append(all, &journal.Segment{Clock: c.snapshot()})
+		j.open[partition] = all
+	}
+	s := all[len(all)-1]
+	if len(s.Runs)+len(s.Skipped)+12*len(s.Fired) > pageNumbers {
+		s = new(journal.Segment)
+		j.open[partition] = append(all, s)
+	}
+	return s
+}
+
+func topicIndex(s *journal.Segment, topic string) int64 {
+	if i := slices.Index(s.Topics, topic); i >= 0 {
+		return int64(i)
+	}
+	s.Topics = append(s.Topics, topic)
+	return int64(len(s.Topics) - 1)
+}
+
+// delivered notes records in the order in which they are delivered.
+func (j *pages) delivered(partition int32, c *clock, records []*kgo.Record) {
+	if j.off || len(records) == 0 {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for len(records) > 0 {
+		n := 1
+		for n < len(records) && records[n].Topic == records[0].Topic {
+			n++
+		}
+		s := j.last(partition, c)
+		if len(s.Fired) > 0 { // runs come before timers
+			s = new(journal.Segment)
+			j.open[partition] = append(j.open[partition], s)
+		}
+		s.Runs = append(s.Runs, topicIndex(s, records[0].Topic), records[0].Offset, int64(n))
+		records = records[n:]
+	}
+}
+
+// skip notes a record that goes to the dead letters.
+func (j *pages) skip(partition int32, c *clock, topic string, offset int64) {
+	if j.off {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	s := j.last(partition, c)
+	s.Skipped = append(s.Skipped, topicIndex(s, topic), offset)
+}
+
+// fired notes timers.
+func (j *pages) fired(partition int32, c *clock, records []*kgo.Record, now int64) {
+	if j.off {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, r := range records {
+		s := j.last(partition, c)
+		s.Fired = append(s.Fired, journal.NewFiring(r.Key, r.Timestamp.UnixMicro(),
+			string(r.Value), now))
+	}
+}
+
+// take returns the segments of all partitions, and begins anew.
+func (j *pages) take() map[int32][]*journal.Segment {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	all := j.open
+	j.open = make(map[int32][]*journal.Segment, len(all))
+	return all
+}
+
+// snapshot is the clock as the journal has it.
+func (c *clock) snapshot() *journal.Clock {
+	known := func(at int64) *int64 {
+		if at == never {
+			return nil
+		}
+		return &at
+	}
+	s := &journal.Clock{Stream: known(c.stream.Load()), Inputs: map[string]journal.Hand{}}
+	for i := range c.inputs {
+		h := &c.inputs[i]
+		s.Inputs[h.topic] = journal.Hand{High: known(h.high), Idle: h.idle}
+	}
+	return s
+}
+
+// writeJournal puts the transaction's segments into it.
+func (t *transaction) writeJournal() error {
+	for partition, segments := range t.s.journal.take() {
+		for _, s := range segments {
+			value, err := s.Marshal()
+			if err != nil {
+				return fmt.Errorf("engine: %w", err)
+			}
+			t.ep.produce(&kgo.Record{
+				Topic: JournalTopic(t.ep.e.cfg.Group), Partition: partition,
+				Key: []byte{}, Value: value,
+			}, t.ep.wrote)
+		}
+	}
+	return nil
+}
