@@ -12,21 +12,21 @@
 // confirmed, and released when it expires or is withdrawn. Events of different
 // topics may come in any order:
 //
-//	state           order placed    all answered    confirmed   expired, withdrawn
-//	(no row)        RESERVING (1)   -               remembered  remembered
-//	AWAITING_ORDER  RESERVING (1,2) -               -           -
-//	RESERVING       -               (3)             remembered  remembered
-//	RESERVED        -               -               SHIPPED     RELEASED
-//	SHIPPED         -               -               -           -
-//	RELEASED        -               -               -           -
-//	REFUSED         -               -               -           -
+//		state           order placed    all answered    confirmed   expired, withdrawn
+//		(no row)        RESERVING (1)   -               remembered  remembered
+//		AWAITING_ORDER  RESERVING (1,2) -               -           -
+//		RESERVING       -               (3)             remembered  remembered
+//		RESERVED        -               -               SHIPPED     RELEASED
+//		SHIPPED         -               -               -           -
+//		RELEASED        -               -               -           -
+//		REFUSED         -               -               -           -
 //
-//  1. An order without lines is RESERVED at once, and StockReserved is said.
-//  2. If what is remembered is that the order has ended, nothing is asked:
-//     REFUSED, and StockShort names no product.
-//  3. All granted: RESERVED and StockReserved, and if a confirmation is
-//     remembered, all is shipped at once: SHIPPED. Any denied, or an end is
-//     remembered: REFUSED and StockShort, and what was granted is released.
+//	 1. An order without lines is RESERVED at once, and StockReserved is said.
+//	 2. If what is remembered is that the order has ended, nothing is asked:
+//	    REFUSED, and StockShort names no product.
+//	 3. All granted: RESERVED and StockReserved, and if a confirmation is
+//	    remembered, all is shipped at once: SHIPPED. Any denied, or an end is
+//	    remembered: REFUSED and StockShort, and what was granted is released.
 //
 // A dash changes nothing. Of a confirmation and an end the first one counts;
 // confirm never says both. Cancels and rejections in the topic of orders are left
