@@ -96,10 +96,20 @@ func (q *quarantine) drop(spots []spot) {
 
 // bury puts r into the dead letters, within the open transaction.
 func (ep *epoch) bury(r *kgo.Record, v verdict, notes ...note) {
-	ep.buried.Add(1)
-	if s := ep.e.session.Load(); s != nil && s.clocks[r.Partition] != nil {
-		s.journal.skip(r.Partition, s.clocks[r.Partition], r.Topic, r.Offset)
+	ep.skip(spot{place{r.Topic, r.Partition}, r.Offset})
+	ep.write(r, v, notes...)
+}
+
+// skip tells the journal that a record was not processed.
+func (ep *epoch) skip(at spot) {
+	if s := ep.e.session.Load(); s != nil && s.clocks[at.partition] != nil {
+		s.journal.skip(at.partition, s.clocks[at.partition], at.topic, at.offset)
 	}
+}
+
+// write puts a dead letter about r into the open transaction.
+func (ep *epoch) write(r *kgo.Record, v verdict, notes ...note) {
+	ep.buried.Add(1)
 	level := slog.LevelWarn
 	if v.class == classParked {
 		level = slog.LevelDebug // what parked the key was said

@@ -187,7 +187,7 @@ func (s *session) parked(partition int32, key string) (bool, error) {
 func (c *callContext) admit() bool {
 	s := c.session
 	if len(s.lots) == 0 {
-		return c.retry == nil || !c.retry.Drop
+		return !c.dropped()
 	}
 	row, err := s.lots[c.spot().partition].row(c.Key())
 	switch {
@@ -196,7 +196,7 @@ func (c *callContext) admit() bool {
 		return false
 	case c.retry != nil && c.retry.ParkedBy != "":
 		return c.turn(row)
-	case c.retry != nil && c.retry.Drop:
+	case c.dropped():
 		return false
 	case row == nil:
 		return true
@@ -209,6 +209,15 @@ func (c *callContext) admit() bool {
 	return false
 }
 
+// dropped tells that the record is a dead letter to be dropped.
+func (c *callContext) dropped() bool {
+	if c.retry == nil || !c.retry.Drop {
+		return false
+	}
+	c.session.ep.skip(c.spot())
+	return true
+}
+
 // timer tells that the record is a deadline that has come.
 func (c *callContext) timer() bool {
 	return string(c.Topic()) == c.session.ep.e.cfg.Group+"-timers"
@@ -219,8 +228,12 @@ func (c *callContext) timer() bool {
 // twice is done once, and none overtakes one that failed again.
 func (c *callContext) turn(row *ParkedKey) bool {
 	r, log := c.retry, c.session.ep.e.log
+	done := row == nil || row.By != r.ParkedBy
+	if done || r.Sequence != row.First || r.Drop {
+		c.session.ep.skip(r.at)
+	}
 	switch {
-	case row == nil || row.By != r.ParkedBy || r.Sequence < row.First:
+	case done || r.Sequence < row.First:
 		log.Info("a dead letter that was resolved is not retried", "at", r.at.String(),
 			"key", printable([]byte(c.Key())), "sequence", r.Sequence)
 		return false

@@ -170,6 +170,7 @@ func (s *scene) operate() {
 // crash goes on from the disk as it was before the worker's last transactions, or
 // from an empty one.
 func (s *scene) crash() {
+	s.eventually("ready", func() bool { return s.wk.e.Stats().Ready })
 	clone := s.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: s.rng})
 	s.wk.end()
 	s.fs = clone

@@ -152,7 +152,8 @@ func (c *callContext) bury(v verdict, notes ...note) {
 		r = c.retry.record()
 		notes = append(notes, note{"retry", c.spot().String()})
 	}
-	c.session.ep.bury(r, v, notes...)
+	c.session.ep.skip(c.spot())
+	c.session.ep.write(r, v, notes...)
 }
 
 func (c *callContext) from() goka.ContextOption {
