@@ -26,6 +26,8 @@ func CheckKey(key string, msg any) error {
 		id = OrderCheckOrderID(m)
 	case *tallyv1.NoticeEvent:
 		id = NoticeOrderID(m)
+	case *tallyv1.NotifyResultEvent:
+		id = NotifyResultOrderID(m)
 	case *tallyv1.CustomerEvent:
 		what, id = "customer", m.GetCustomerUpdated().GetCustomerId()
 	case *tallyv1.ProductEvent:
