@@ -94,16 +94,18 @@ func (q *quarantine) drop(spots []spot) {
 	q.n.Store(int64(len(q.held)))
 }
 
-// bury puts r into the dead letters, within the open transaction.
+// bury puts r into the dead letters, within the open transaction, undelivered.
 func (ep *epoch) bury(r *kgo.Record, v verdict, notes ...note) {
-	ep.skip(spot{place{r.Topic, r.Partition}, r.Offset})
+	if s := ep.e.session.Load(); s != nil {
+		s.journal.bury(s.clocks[r.Partition], spot{place{r.Topic, r.Partition}, r.Offset}, false)
+	}
 	ep.write(r, v, notes...)
 }
 
-// skip tells the journal that a record was not processed.
-func (ep *epoch) skip(at spot) {
-	if s := ep.e.session.Load(); s != nil && s.clocks[at.partition] != nil {
-		s.journal.skip(at.partition, s.clocks[at.partition], at.topic, at.offset)
+// refuse tells the journal that a record was delivered and not processed.
+func (ep *epoch) refuse(at spot) {
+	if s := ep.e.session.Load(); s != nil {
+		s.journal.bury(s.clocks[at.partition], at, true)
 	}
 }
 

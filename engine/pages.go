@@ -36,7 +36,7 @@ func (j *pages) last(partition int32, c *clock) *journal.Segment {
 		j.open[partition] = all
 	}
 	s := all[len(all)-1]
-	if len(s.Runs)+len(s.Skipped)+12*len(s.Fired) > pageNumbers {
+	if len(s.Runs)+len(s.Skipped)+len(s.Refused)+12*len(s.Fired) > pageNumbers {
 		s = new(journal.Segment)
 		j.open[partition] = append(all, s)
 	}
@@ -68,20 +68,25 @@ func (j *pages) delivered(partition int32, c *clock, records []*kgo.Record) {
 			s = new(journal.Segment)
 			j.open[partition] = append(j.open[partition], s)
 		}
-		s.Runs = append(s.Runs, topicIndex(s, records[0].Topic), records[0].Offset, int64(n))
+		s.Runs = append(s.Runs, topicIndex(s, records[0].Topic), records[0].Offset, records[n-1].Offset)
 		records = records[n:]
 	}
 }
 
-// skip notes a record that goes to the dead letters.
-func (j *pages) skip(partition int32, c *clock, topic string, offset int64) {
-	if j.off {
+// bury notes a record that goes to the dead letters: one that was delivered and
+// refused, or that was not delivered.
+func (j *pages) bury(c *clock, at spot, delivered bool) {
+	if j.off || c == nil {
 		return
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	s := j.last(partition, c)
-	s.Skipped = append(s.Skipped, topicIndex(s, topic), offset)
+	s := j.last(at.partition, c)
+	if delivered {
+		s.Refused = append(s.Refused, topicIndex(s, at.topic), at.offset)
+	} else {
+		s.Skipped = append(s.Skipped, topicIndex(s, at.topic), at.offset)
+	}
 }
 
 // fired notes timers.
@@ -115,7 +120,9 @@ func (c *clock) snapshot() *journal.Clock {
 		}
 		return &at
 	}
-	s := &journal.Clock{Stream: known(c.stream.Load()), Inputs: map[string]journal.Hand{}}
+	s := &journal.Clock{
+		Stream: known(c.stream.Load()), Ahead: known(c.ahead), Inputs: map[string]journal.Hand{},
+	}
 	for i := range c.inputs {
 		h := &c.inputs[i]
 		s.Inputs[h.topic] = journal.Hand{High: known(h.high), Idle: h.idle}

@@ -214,7 +214,7 @@ func (c *callContext) dropped() bool {
 	if c.retry == nil || !c.retry.Drop {
 		return false
 	}
-	c.session.ep.skip(c.spot())
+	c.session.ep.refuse(c.spot())
 	return true
 }
 
@@ -230,7 +230,7 @@ func (c *callContext) turn(row *ParkedKey) bool {
 	r, log := c.retry, c.session.ep.e.log
 	done := row == nil || row.By != r.ParkedBy
 	if done || r.Sequence != row.First || r.Drop {
-		c.session.ep.skip(r.at)
+		c.session.ep.refuse(r.at)
 	}
 	switch {
 	case done || r.Sequence < row.First:

@@ -168,8 +168,10 @@ func (w *world) checkJournal(g *guard) {
 		for i := 0; i < len(s.Runs); i += 3 {
 			topic := s.Topics[s.Runs[i]]
 			at := slices.IndexFunc(logs[topic], func(r *kgo.Record) bool { return r.Offset == s.Runs[i+1] })
-			for _, r := range logs[topic][at : at+int(s.Runs[i+2])] {
-				line(topic, string(r.Key), r.Timestamp)
+			for _, r := range logs[topic][at:] {
+				if r.Offset <= s.Runs[i+2] {
+					line(topic, string(r.Key), r.Timestamp)
+				}
 			}
 		}
 		for _, f := range s.Fired {

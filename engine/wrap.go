@@ -152,7 +152,7 @@ func (c *callContext) bury(v verdict, notes ...note) {
 		r = c.retry.record()
 		notes = append(notes, note{"retry", c.spot().String()})
 	}
-	c.session.ep.skip(c.spot())
+	c.session.ep.refuse(c.spot())
 	c.session.ep.write(r, v, notes...)
 }
 

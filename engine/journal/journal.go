@@ -27,13 +27,16 @@ type Segment struct {
 	Clock *Clock `json:"clock,omitempty"`
 	// Topics names the inputs that runs and skipped speak of by their index.
 	Topics []string `json:"topics,omitempty"`
-	// Runs are triples: the index of a topic, the offset of a first record, and
-	// how many records were delivered from there on in a row. What is no record
-	// (a commit marker), was aborted or is among the skipped does not count.
+	// Runs are triples: the index of a topic and the offsets of a first and a last
+	// record. These and what lies between them were delivered in a row, but for the
+	// records that are skipped.
 	Runs []int64 `json:"runs,omitempty"`
-	// Skipped are pairs: the index of a topic and the offset of a record that no
-	// callback finished. It is in the dead letters.
+	// Skipped are pairs: the index of a topic and the offset of a record that was
+	// not delivered. Refused are pairs too: records that were, and moved the clock,
+	// but that no callback finished. Both are in the dead letters. They can be
+	// named in a later segment of the transaction than their run.
 	Skipped []int64 `json:"skipped,omitempty"`
+	Refused []int64 `json:"refused,omitempty"`
 	// Fired are the timers that were delivered.
 	Fired []Firing `json:"fired,omitempty"`
 }
@@ -41,7 +44,9 @@ type Segment struct {
 // A Clock is the stream time of a partition and what it follows from. Times are
 // in microseconds since 1970; what is not known is absent.
 type Clock struct {
-	Stream *int64          `json:"stream,omitempty"`
+	Stream *int64 `json:"stream,omitempty"`
+	// Ahead is the limit of the far future: records beyond it don't move the clock.
+	Ahead  *int64          `json:"ahead,omitempty"`
 	Inputs map[string]Hand `json:"inputs"`
 }
 
@@ -100,18 +105,20 @@ func Parse(b []byte) (*Segment, error) {
 	if err := json.Unmarshal(b, s); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
-	if len(s.Runs)%3 != 0 || len(s.Skipped)%2 != 0 {
-		return nil, fmt.Errorf("%w: runs or skipped are cut off", ErrFormat)
+	if len(s.Runs)%3 != 0 || len(s.Skipped)%2 != 0 || len(s.Refused)%2 != 0 {
+		return nil, fmt.Errorf("%w: runs, skipped or refused are cut off", ErrFormat)
 	}
 	known := func(i int64) bool { return i >= 0 && i < int64(len(s.Topics)) }
 	for i := 0; i < len(s.Runs); i += 3 {
-		if !known(s.Runs[i]) || s.Runs[i+1] < 0 || s.Runs[i+2] < 1 {
+		if !known(s.Runs[i]) || s.Runs[i+1] < 0 || s.Runs[i+2] < s.Runs[i+1] {
 			return nil, fmt.Errorf("%w: run %d is of no topic, or of no records", ErrFormat, i/3)
 		}
 	}
-	for i := 0; i < len(s.Skipped); i += 2 {
-		if !known(s.Skipped[i]) || s.Skipped[i+1] < 0 {
-			return nil, fmt.Errorf("%w: skipped %d is of no topic", ErrFormat, i/2)
+	for _, pairs := range [][]int64{s.Skipped, s.Refused} {
+		for i := 0; i < len(pairs); i += 2 {
+			if !known(pairs[i]) || pairs[i+1] < 0 {
+				return nil, fmt.Errorf("%w: a record of no topic is skipped or refused", ErrFormat)
+			}
 		}
 	}
 	return s, nil
