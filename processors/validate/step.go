@@ -24,7 +24,9 @@ func Step(rules Rules, row *Row, e Event) (*Row, *tallyv1.OrderEvent) {
 	case tallyv1.ValidateRow_CANCELLED:
 		return row, nil
 	case tallyv1.ValidateRow_VALIDATED, tallyv1.ValidateRow_REJECTED:
-		if _, cancel := e.(Cancelled); rules.RepeatSpeech && !cancel {
+		_, cancel := e.(Cancelled)
+		// Without the rule the row was cut down, and there is nothing to say it from.
+		if rules.RepeatSpeech && !cancel && row.GetPlaced() != nil {
 			return row, decision(row)
 		}
 		return row, nil
