@@ -9,6 +9,9 @@ import (
 	"tallystick/schemas/tallyv1"
 )
 
+// rules are those of most users.
+var rules = confirm.DefaultRules()
+
 // BenchmarkStep is a pair of an order and a payment that covers it, from
 // decoded values to encoded confirmation, without the rows' codec. With ids the
 // records bring event ids, without they are derived.
@@ -25,7 +28,7 @@ func BenchmarkStep(b *testing.B) {
 					OrderId: "order-000123", CustomerId: "customer-77",
 					Total: schemas.Money(129900, "EUR"),
 				}},
-			}, now)
+			}, confirm.ClockOf(now, now))
 			p := &tallyv1.PaymentEvent{
 				Meta: &tallyv1.Meta{Id: c.payment},
 				Event: &tallyv1.PaymentEvent_PaymentReceived{
@@ -35,10 +38,11 @@ func BenchmarkStep(b *testing.B) {
 					},
 				},
 			}
-			row, _ := confirm.Step(confirm.Rules{}, nil, o)
+			clock := confirm.ClockOf(now, now)
+			row, _ := confirm.Step(rules, nil, o)
 			b.ReportAllocs()
 			for b.Loop() {
-				_, out := confirm.Step(confirm.Rules{}, row, confirm.OfPayment(p, now))
+				_, out := confirm.Step(rules, row, confirm.OfPayment(p, clock))
 				if _, err := schemas.Confirmations.Marshal(out.Confirmed); err != nil {
 					b.Fatal(err)
 				}
@@ -55,8 +59,30 @@ func BenchmarkStepOrder(b *testing.B) {
 			Total: schemas.Money(129900, "EUR"),
 		}},
 	}
+	clock := confirm.ClockOf(now, now)
 	b.ReportAllocs()
 	for b.Loop() {
-		confirm.Step(confirm.Rules{}, nil, confirm.OfOrder(o, now))
+		confirm.Step(rules, nil, confirm.OfOrder(o, clock))
 	}
+}
+
+// BenchmarkDigest cuts down the row of a confirmed order with one payment, and
+// says how many bytes there were and are.
+func BenchmarkDigest(b *testing.B) {
+	now := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+	clock := confirm.ClockOf(now, now)
+	o, p := order(129900), payment("payment-000456", 129900)
+	o.GetOrderPlaced().CustomerId = "customer-77"
+	o.Meta, p.Meta = &tallyv1.Meta{Id: "8f0c7a1e5b"}, &tallyv1.Meta{Id: "77ab01fe90"}
+	p.GetPaymentReceived().Method = "card"
+	row, _ := confirm.Step(rules, nil, confirm.OfOrder(o, clock))
+	row, _ = confirm.Step(rules, row, confirm.OfPayment(p, clock))
+	digest, _ := confirm.Step(rules, row, confirm.Lapsed{OrderID: "o1", At: row.Deadline})
+	whole, _ := schemas.ConfirmRows.Marshal(row)
+	rest, _ := schemas.ConfirmRows.Marshal(digest)
+	for b.Loop() {
+		confirm.Step(rules, row, confirm.Lapsed{OrderID: "o1", At: row.Deadline})
+	}
+	b.ReportMetric(float64(len(whole)), "B-whole")
+	b.ReportMetric(float64(len(rest)), "B-digest")
 }

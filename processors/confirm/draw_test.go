@@ -22,12 +22,12 @@ func (r record) String() string { return r.text }
 
 func orderRecord(m *tallyv1.OrderEvent, recorded time.Time) record {
 	b, _ := schemas.Orders.JSON(m)
-	return record{confirm.OfOrder(m, recorded), string(b)}
+	return record{confirm.OfOrder(m, confirm.ClockOf(recorded, time.Time{})), string(b)}
 }
 
 func paymentRecord(m *tallyv1.PaymentEvent, recorded time.Time) record {
 	b, _ := schemas.Payments.JSON(m)
-	return record{confirm.OfPayment(m, recorded), string(b)}
+	return record{confirm.OfPayment(m, confirm.ClockOf(recorded, time.Time{})), string(b)}
 }
 
 // drawMeta draws a meta with or without an id and a time.

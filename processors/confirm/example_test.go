@@ -9,7 +9,8 @@ import (
 
 // A payment overtakes its order; the order is confirmed when it comes.
 func ExampleStep() {
-	at := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+	now := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+	at := confirm.ClockOf(now, now)
 	rules := confirm.Rules{}
 
 	row, out := confirm.Step(rules, nil, confirm.OfPayment(payment("p1", 1500), at))
@@ -26,7 +27,8 @@ func ExampleStep() {
 
 // The audit asks a row how the money of each payment ended.
 func ExampleDispositions() {
-	at := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+	now := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+	at := confirm.ClockOf(now, now)
 	row, _ := confirm.Step(confirm.Rules{}, nil, confirm.OfOrder(order(1200), at))
 	row, _ = confirm.Step(confirm.Rules{}, row, confirm.OfPayment(payment("p1", 1500), at))
 

@@ -2,8 +2,10 @@ package confirm
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/lovoo/goka"
+	"github.com/lovoo/goka/codec"
 	"google.golang.org/protobuf/proto"
 
 	"tallystick/schemas"
@@ -18,6 +20,11 @@ type Topics struct {
 	Payments      string
 	Confirmations string
 	Exceptions    string
+	// Timers is where the engine delivers the rows that are due, each with its key
+	// and with its deadline as the time of the record. It is no topic of Kafka. If
+	// it is empty, a row lapses when a record about its order comes after the
+	// deadline, and not by itself.
+	Timers string
 	// CloudEvents puts ce_* headers on what is emitted. It costs as much as the
 	// decision itself.
 	CloudEvents bool
@@ -44,13 +51,17 @@ func (r Rules) Define(
 	if t.JSON {
 		confirmations, exceptions = schemas.Confirmations.Text(), schemas.Exceptions.Text()
 	}
-	return goka.DefineGroup(goka.Group(t.Group),
+	edges := []goka.Edge{
 		goka.Input(goka.Stream(t.Orders), schemas.Orders, wrap(p.order)),
 		goka.Input(goka.Stream(t.Payments), schemas.Payments, wrap(p.payment)),
 		goka.Output(p.confirmations, confirmations),
 		goka.Output(p.exceptions, exceptions),
 		goka.Persist(schemas.ConfirmRows),
-	)
+	}
+	if t.Timers != "" {
+		edges = append(edges, goka.Input(goka.Stream(t.Timers), new(codec.String), wrap(p.due)))
+	}
+	return goka.DefineGroup(goka.Group(t.Group), edges...)
 }
 
 type processor struct {
@@ -69,7 +80,7 @@ func (p processor) order(ctx goka.Context, msg any) {
 		ctx.Fail(fmt.Errorf("confirm: %T is not an order event", msg))
 		return
 	}
-	p.step(ctx, OfOrder(m, ctx.Timestamp()))
+	p.step(ctx, OfOrder(m, clockOf(ctx)))
 }
 
 // payment is the callback of the topic of payments.
@@ -79,14 +90,38 @@ func (p processor) payment(ctx goka.Context, msg any) {
 		ctx.Fail(fmt.Errorf("confirm: %T is not a payment event", msg))
 		return
 	}
-	p.step(ctx, OfPayment(m, ctx.Timestamp()))
+	p.step(ctx, OfPayment(m, clockOf(ctx)))
 }
 
-// step applies an event to the row of the record's key.
+// due is the callback of the timers. Which clock has fired, the value, makes no
+// difference.
+func (p processor) due(ctx goka.Context, _ any) {
+	p.step(ctx, Lapsed{OrderID: ctx.Key(), At: schemas.Micros(ctx.Timestamp())})
+}
+
+// clockOf returns the clock of the record in hand. Outside of an engine that has
+// one there is no stream time.
+func clockOf(ctx goka.Context) Clock {
+	var stream time.Time
+	if s, ok := ctx.(interface{ StreamTime() time.Time }); ok {
+		stream = s.StreamTime()
+	}
+	return ClockOf(ctx.Timestamp(), stream)
+}
+
+// step applies an event to the row of the record's key. What the processor has
+// nothing to do with is no event.
 func (p processor) step(ctx goka.Context, e Event) {
+	if e == nil {
+		return
+	}
 	row, _ := ctx.Value().(*Row)
 	next, out := Step(p.rules, row, e)
-	if next != row {
+	switch {
+	case next == row:
+	case next == nil:
+		ctx.Delete()
+	default:
 		ctx.SetValue(next)
 	}
 	if c := out.Confirmed; c != nil {

@@ -11,16 +11,6 @@ const MaxPayments = schemas.MaxShares
 // Row is all that is known of one order.
 type Row = schemas.ConfirmRow
 
-// Rules are what a user can choose about the decision.
-type Rules struct {
-	// RepeatSpeech makes Step say again, under the same ids, what it has said
-	// about a record that comes again. It goes with at-least-once delivery: there
-	// the row may have been stored and what was said be lost, and the record that
-	// is delivered again is all there is to make up for it. Under exactly-once
-	// delivery the two are never apart, and repeats are left unanswered.
-	RepeatSpeech bool
-}
-
 // Outcomes are what Step says.
 type Outcomes struct {
 	// Confirmed is the confirmation of the order, or nil.
@@ -30,16 +20,25 @@ type Outcomes struct {
 }
 
 // Step applies e to row and returns the next row and what is to be said. A nil
-// row is an order of which nothing is known. Neither row nor what it refers to
-// is changed; if e changes nothing, row itself is returned. All events of one
-// row must be about the same order.
+// row is an order of which nothing is known; if nil is returned for a row, it is
+// to be deleted. Neither row nor what it refers to is changed; if e changes
+// nothing, row itself is returned. All events of one row must be about the same
+// order.
+//
+// If the row's deadline is before the time of e, the row lapses first. When
+// exactly a firing comes ([Lapsed]), or whether one comes at all before the next
+// record, therefore makes no difference.
 //
 // What Step says follows from the causes of each event alone: its id, its time
 // and its content are the same, whichever of the causes came last.
 func Step(rules Rules, row *Row, e Event) (*Row, Outcomes) {
-	s := step{rules: rules, old: row, orderID: e.about()}
+	if p, ok := e.(Placed); ok && p.Validated != rules.RequireValidation {
+		return row, Outcomes{}
+	}
+	s := step{rules: rules, orderID: e.about(), recorded: e.clock().Recorded}
 	if row != nil {
 		s.row = *row
+		s.lapse(e)
 	}
 	switch e := e.(type) {
 	case Placed:
@@ -50,44 +49,68 @@ func Step(rules Rules, row *Row, e Event) (*Row, Outcomes) {
 		s.received(e)
 	case Reversed:
 		s.reversed(e)
+	case Lapsed:
 	}
-	if !s.changed {
-		return row, s.out
+	if s.taken {
+		s.redate()
 	}
-	next := s.row
-	return &next, s.out
+	switch {
+	case s.taken, s.lapsed && !s.gone:
+		next := s.row
+		return &next, s.out
+	case s.gone:
+		return nil, s.out
+	}
+	return row, s.out
 }
 
 // A step is the application of one event.
 type step struct {
-	rules   Rules
-	orderID string
-	old     *Row
-	row     Row
-	changed bool
-	// owned tells that row.Payments is not shared with old.
-	owned bool
-	out   Outcomes
+	rules    Rules
+	orderID  string
+	recorded int64
+	row      Row
+	// taken tells that the event changed the row, lapsed that a deadline did, gone
+	// that it was the last one.
+	taken, lapsed, gone bool
+	// owned tells that row.Payments is not shared with the row before, ownedDigest
+	// the same of row.Digest.
+	owned, ownedDigest bool
+	out                Outcomes
 }
 
 // placed takes the order in and counts the payments that waited for it.
 func (s *step) placed(e Placed) {
 	o := rowOrder(e)
-	if s.row.Placed {
-		switch {
-		case !sameOrder(&s.row.Order, &o):
-			s.sayOrderConflicted(&o)
-		case s.rules.RepeatSpeech:
+	switch {
+	case s.row.Placed && !sameOrder(&s.row.Order, &o):
+		s.sayOrderConflicted(&s.row.Order, &o, true)
+		return
+	case s.row.Placed:
+		if s.rules.RepeatSpeech {
 			s.sayAll()
 		}
 		return
+	case s.row.Digest != nil && s.row.Digest.Placed:
+		if first := s.row.Digest.Order; first != orderDigest(&o) {
+			s.sayOrderConflicted(&schemas.RowOrder{
+				Total: first.Total, Currency: first.Currency,
+			}, &o, false)
+		}
+		return
 	}
-	s.changed = true
+	s.taken = true
 	s.row.Placed, s.row.Order = true, o
-	if s.row.State != tallyv1.ConfirmRow_AWAITING_ORDER {
+	switch s.row.State {
+	case tallyv1.ConfirmRow_AWAITING_ORDER, tallyv1.ConfirmRow_ABANDONED:
+	case tallyv1.ConfirmRow_PENDING, tallyv1.ConfirmRow_CONFIRMED,
+		tallyv1.ConfirmRow_CANCELLED, tallyv1.ConfirmRow_REJECTED, tallyv1.ConfirmRow_EXPIRED:
 		return
 	}
 	s.row.State = tallyv1.ConfirmRow_PENDING
+	if s.row.Deadline = o.Due; o.Due == 0 {
+		s.row.Deadline = after(e.Recorded, s.rules.PayWithin)
+	}
 	s.own(0)
 	s.count(0)
 }
@@ -99,30 +122,37 @@ func (s *step) received(e Received) {
 	switch {
 	case i >= 0 && s.row.Payments[i].Currency == "":
 		// Its reversal overtook it: it is known now, and counts for nothing.
-		s.own(0)
+		s.take(0)
 		p.Disposition = tallyv1.ConfirmRow_REVERSED
 		s.row.Payments[i] = p
 		return
 	case i >= 0 && !samePayment(&s.row.Payments[i], &p):
-		s.sayPaymentConflicted(i, &p)
+		s.sayPaymentConflicted(&s.row.Payments[i], &p, true)
 		return
 	case i >= 0:
 		if s.rules.RepeatSpeech {
 			s.sayAbout(i)
 		}
 		return
-	case len(s.row.Payments) >= MaxPayments:
+	}
+	if k := s.findCut(p.PaymentID); k >= 0 {
+		s.receivedCut(k, &p)
+		return
+	}
+	if s.full() {
 		s.sayTooMany(&p)
 		return
 	}
-	s.own(1)
+	s.take(1)
 	s.row.Payments = append(s.row.Payments, p)
 	i = len(s.row.Payments) - 1
 	switch s.row.State {
 	case tallyv1.ConfirmRow_AWAITING_ORDER:
+	case tallyv1.ConfirmRow_ABANDONED: // it has a while of its own
+		s.row.State, s.row.Deadline = tallyv1.ConfirmRow_AWAITING_ORDER, 0
 	case tallyv1.ConfirmRow_PENDING, tallyv1.ConfirmRow_CONFIRMED:
 		s.count(i)
-	case tallyv1.ConfirmRow_CANCELLED, tallyv1.ConfirmRow_REJECTED:
+	case tallyv1.ConfirmRow_CANCELLED, tallyv1.ConfirmRow_REJECTED, tallyv1.ConfirmRow_EXPIRED:
 		s.unmatch(i)
 	}
 }
@@ -137,14 +167,15 @@ func (s *step) count(i int) {
 		}
 	}
 	if s.row.State == tallyv1.ConfirmRow_PENDING && s.row.Order.Total == 0 {
-		s.row.State = tallyv1.ConfirmRow_CONFIRMED
+		s.settle(tallyv1.ConfirmRow_CONFIRMED, s.recorded)
 		s.sayConfirmed()
 	}
+	currency := s.currency()
 	for ; i < len(s.row.Payments); i++ {
 		p := &s.row.Payments[i]
 		switch {
 		case p.Disposition != tallyv1.ConfirmRow_WAITING:
-		case p.Currency != s.row.Order.Currency:
+		case p.Currency != currency:
 			p.Disposition = tallyv1.ConfirmRow_MISMATCHED
 			s.sayMismatch(i)
 		case s.row.State == tallyv1.ConfirmRow_PENDING:
@@ -169,7 +200,7 @@ func (s *step) confirm(last int, excess int64) {
 			p.Disposition, p.Confirmed = tallyv1.ConfirmRow_COUNTED, p.Amount
 		}
 	}
-	s.row.State = tallyv1.ConfirmRow_CONFIRMED
+	s.settle(tallyv1.ConfirmRow_CONFIRMED, s.recorded)
 	s.row.Payments[last].Confirmed -= excess
 	s.sayConfirmed()
 	if excess > 0 {
@@ -180,16 +211,18 @@ func (s *step) confirm(last int, excess int64) {
 // ended ends an order that is not confirmed.
 func (s *step) ended(e Ended) {
 	switch s.row.State {
-	case tallyv1.ConfirmRow_AWAITING_ORDER, tallyv1.ConfirmRow_PENDING:
-		s.own(0)
-		s.row.State = tallyv1.ConfirmRow_CANCELLED
+	case tallyv1.ConfirmRow_AWAITING_ORDER, tallyv1.ConfirmRow_PENDING,
+		tallyv1.ConfirmRow_ABANDONED:
+		s.take(0)
+		state := tallyv1.ConfirmRow_CANCELLED
 		if e.Rejection {
-			s.row.State = tallyv1.ConfirmRow_REJECTED
+			state = tallyv1.ConfirmRow_REJECTED
 		}
+		s.settle(state, s.recorded)
 		s.row.End = schemas.RowEnd{EventID: e.ID, At: e.At, Reason: e.Reason}
+		s.sayWithdrawn()
 		for i := range s.row.Payments {
-			if s.row.Payments[i].Disposition == tallyv1.ConfirmRow_WAITING &&
-				s.row.Payments[i].Currency != "" {
+			if waits(&s.row.Payments[i]) {
 				s.unmatch(i)
 			}
 		}
@@ -197,47 +230,59 @@ func (s *step) ended(e Ended) {
 		if !s.row.CancelRefused || s.rules.RepeatSpeech {
 			s.sayCancelRefused(e)
 		}
-		s.changed = s.changed || !s.row.CancelRefused
+		s.taken = s.taken || !s.row.CancelRefused
 		s.row.CancelRefused = true
-	case tallyv1.ConfirmRow_CANCELLED, tallyv1.ConfirmRow_REJECTED:
+	case tallyv1.ConfirmRow_CANCELLED, tallyv1.ConfirmRow_REJECTED, tallyv1.ConfirmRow_EXPIRED:
 		if s.rules.RepeatSpeech {
 			s.sayAll()
 		}
 	}
 }
 
+// waits tells whether nothing has been decided about a payment that has come.
+func waits(p *schemas.RowPayment) bool {
+	return p.Disposition == tallyv1.ConfirmRow_WAITING && p.Currency != ""
+}
+
 // unmatch gives the payment at index i back, because the order has ended.
 func (s *step) unmatch(i int) {
 	s.row.Payments[i].Disposition = tallyv1.ConfirmRow_UNMATCHED
+	if s.row.State == tallyv1.ConfirmRow_EXPIRED {
+		s.row.Payments[i].Disposition = tallyv1.ConfirmRow_LATE
+	}
 	s.sayUnmatched(i)
 }
 
 // reversed takes a payment out of the sum, or says that it is too late for it.
 func (s *step) reversed(e Reversed) {
-	i := s.find(e.Payment.GetPaymentId())
-	if i < 0 && len(s.row.Payments) >= MaxPayments {
-		s.sayReversalTooMany(e)
-		return
-	}
+	id := e.Payment.GetPaymentId()
+	i := s.find(id)
 	if i < 0 {
-		s.own(1)
-		s.row.Payments = append(s.row.Payments, schemas.RowPayment{
-			PaymentID:   e.Payment.GetPaymentId(),
-			Disposition: tallyv1.ConfirmRow_REVERSED,
-		})
+		switch k := s.findCut(id); {
+		case k >= 0:
+			s.reversedCut(k, e)
+		case s.full():
+			s.sayReversalTooMany(e)
+		default:
+			s.take(1)
+			s.row.Payments = append(s.row.Payments, schemas.RowPayment{
+				PaymentID: id, Disposition: tallyv1.ConfirmRow_REVERSED,
+			})
+		}
 		return
 	}
 	switch s.row.Payments[i].Disposition {
 	case tallyv1.ConfirmRow_WAITING:
-		s.own(0)
+		s.take(0)
 		s.row.Payments[i].Disposition = tallyv1.ConfirmRow_REVERSED
 	case tallyv1.ConfirmRow_REVERSED:
 	case tallyv1.ConfirmRow_COUNTED, tallyv1.ConfirmRow_EXCESS,
-		tallyv1.ConfirmRow_MISMATCHED, tallyv1.ConfirmRow_UNMATCHED:
+		tallyv1.ConfirmRow_MISMATCHED, tallyv1.ConfirmRow_UNMATCHED,
+		tallyv1.ConfirmRow_RETURNED, tallyv1.ConfirmRow_LATE, tallyv1.ConfirmRow_UNKNOWN:
 		if late := s.row.Payments[i].ReversedLate; !late || s.rules.RepeatSpeech {
-			s.sayReversed(i, e)
+			s.sayReversed(&s.row.Payments[i], e, true)
 			if !late {
-				s.own(0)
+				s.take(0)
 				s.row.Payments[i].ReversedLate = true
 			}
 		}
@@ -254,9 +299,32 @@ func (s *step) find(paymentID string) int {
 	return -1
 }
 
+// full tells whether the row has no room for another payment.
+func (s *step) full() bool {
+	n := len(s.row.Payments)
+	if s.row.Digest != nil {
+		n += len(s.row.Digest.Payments)
+	}
+	return n >= MaxPayments
+}
+
+// currency returns the currency of an order that has come.
+func (s *step) currency() string {
+	if s.row.Placed || s.row.Digest == nil {
+		return s.row.Order.Currency
+	}
+	return s.row.Digest.Order.Currency
+}
+
+// take notes that the event changes the row, and makes its payments free to be
+// changed, with room for more of them.
+func (s *step) take(more int) {
+	s.taken = true
+	s.own(more)
+}
+
 // own makes the row's payments free to be changed, with room for more of them.
 func (s *step) own(more int) {
-	s.changed = true
 	if s.owned {
 		return
 	}

@@ -8,13 +8,34 @@ import (
 	"tallystick/schemas/tallyv1"
 )
 
-// An Event is one input record, decoded.
+// An Event is one input record, decoded, or a firing of the timers.
 //
 //sumtype:decl
 type Event interface {
 	// about returns the id of the order.
 	about() string
+	// clock returns the times of the record.
+	clock() Clock
 }
+
+// A Clock is what time it is for a record, in microseconds since 1970.
+type Clock struct {
+	// Recorded is the timestamp of the record.
+	Recorded int64
+	// Stream is the stream time at which it was delivered, or 0 if there is none.
+	Stream int64
+}
+
+// ClockOf returns the clock of a record. A stream time that is not known is the
+// zero time.
+func ClockOf(recorded, stream time.Time) Clock {
+	return Clock{schemas.Micros(recorded), schemas.Micros(stream)}
+}
+
+// latest is the time by which deadlines are judged.
+func (c Clock) latest() int64 { return max(c.Recorded, c.Stream) }
+
+func (c Clock) clock() Clock { return c }
 
 // Origin is which event it is and when it was so.
 type Origin struct {
@@ -25,14 +46,19 @@ type Origin struct {
 }
 
 type (
-	// Placed opens an order.
+	// Placed opens an order. Validated tells whether it was found to be in order,
+	// which Contact goes with.
 	Placed struct {
 		Origin
-		Order *tallyv1.OrderPlaced
+		Clock
+		Order     *tallyv1.OrderPlaced
+		Validated bool
+		Contact   *tallyv1.Contact
 	}
 	// Ended is a cancel or a rejection.
 	Ended struct {
 		Origin
+		Clock
 		OrderID   string
 		Reason    string
 		Rejection bool
@@ -40,12 +66,21 @@ type (
 	// Received is a payment.
 	Received struct {
 		Origin
+		Clock
 		Payment *tallyv1.PaymentReceived
 	}
 	// Reversed takes a payment back.
 	Reversed struct {
 		Origin
+		Clock
 		Payment *tallyv1.PaymentReversed
+	}
+	// Lapsed is a firing of the timers: what was due at At or before is over. It
+	// is a trigger only. Whatever comes after a deadline finds it passed anyway,
+	// and a firing that comes before it, or again, changes nothing.
+	Lapsed struct {
+		OrderID string
+		At      int64
 	}
 )
 
@@ -53,39 +88,45 @@ func (e Placed) about() string   { return e.Order.GetOrderId() }
 func (e Ended) about() string    { return e.OrderID }
 func (e Received) about() string { return e.Payment.GetOrderId() }
 func (e Reversed) about() string { return e.Payment.GetOrderId() }
+func (e Lapsed) about() string   { return e.OrderID }
+
+func (e Lapsed) clock() Clock { return Clock{Recorded: e.At} }
 
 // OfOrder returns the event that m holds. The time of the record counts if m
-// has none. It returns nil if m holds no event, which no valid m does.
-func OfOrder(m *tallyv1.OrderEvent, recorded time.Time) Event {
-	o := origin(m.GetMeta(), recorded)
+// has none. It returns nil if m holds nothing that the processor has to do with.
+func OfOrder(m *tallyv1.OrderEvent, c Clock) Event {
+	o := origin(m.GetMeta(), c)
 	switch v := m.GetEvent().(type) {
 	case *tallyv1.OrderEvent_OrderPlaced:
-		return Placed{o, v.OrderPlaced}
+		return Placed{Origin: o, Clock: c, Order: v.OrderPlaced}
+	case *tallyv1.OrderEvent_OrderValidated:
+		w := v.OrderValidated
+		return Placed{o, c, w.GetOrder(), true, w.GetContact()}
 	case *tallyv1.OrderEvent_OrderCancelled:
-		c := v.OrderCancelled
-		return Ended{o, c.GetOrderId(), c.GetReason(), false}
+		w := v.OrderCancelled
+		return Ended{o, c, w.GetOrderId(), w.GetReason(), false}
 	case *tallyv1.OrderEvent_OrderRejected:
-		r := v.OrderRejected
-		return Ended{o, r.GetOrderId(), r.GetReason(), true}
+		w := v.OrderRejected
+		return Ended{o, c, w.GetOrderId(), w.GetReason(), true}
 	}
 	return nil
 }
 
 // OfPayment returns the event that m holds. The time of the record counts if m
 // has none. It returns nil if m holds no event, which no valid m does.
-func OfPayment(m *tallyv1.PaymentEvent, recorded time.Time) Event {
-	o := origin(m.GetMeta(), recorded)
+func OfPayment(m *tallyv1.PaymentEvent, c Clock) Event {
+	o := origin(m.GetMeta(), c)
 	switch v := m.GetEvent().(type) {
 	case *tallyv1.PaymentEvent_PaymentReceived:
-		return Received{o, v.PaymentReceived}
+		return Received{o, c, v.PaymentReceived}
 	case *tallyv1.PaymentEvent_PaymentReversed:
-		return Reversed{o, v.PaymentReversed}
+		return Reversed{o, c, v.PaymentReversed}
 	}
 	return nil
 }
 
-func origin(m *tallyv1.Meta, recorded time.Time) Origin {
-	o := Origin{ID: m.GetId(), At: schemas.Micros(recorded)}
+func origin(m *tallyv1.Meta, c Clock) Origin {
+	o := Origin{ID: m.GetId(), At: c.Recorded}
 	if at := m.GetAt(); at != nil {
 		o.At = micros(at)
 	}

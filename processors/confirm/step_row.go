@@ -16,6 +16,9 @@ func rowOrder(e Placed) schemas.RowOrder {
 	if due := e.Order.GetDue(); due != nil {
 		o.Due = micros(due)
 	}
+	if e.Contact != nil {
+		o.ContactName, o.ContactEmail = e.Contact.GetName(), e.Contact.GetEmail()
+	}
 	return o
 }
 
@@ -51,11 +54,13 @@ const (
 	Confirmed Disposition = "confirmed"
 	Cancelled Disposition = "cancelled"
 	Rejected  Disposition = "rejected"
+	Expired   Disposition = "expired"
 )
 
 // A Fate is how the money of one payment ended, in minor units of its currency.
 // The parts add up to the amount.
 type Fate struct {
+	// PaymentID is empty if all that is left of the payment is a digest.
 	PaymentID  string
 	Currency   string
 	Amount     int64
@@ -63,8 +68,14 @@ type Fate struct {
 	Pending    int64
 	Excess     int64
 	Mismatched int64
-	Unmatched  int64
-	Reversed   int64
+	// Unmatched is what came for an order that was cancelled or rejected, or that
+	// never came.
+	Unmatched int64
+	// Expired is what had come in for an order that expired.
+	Expired int64
+	// Late is what came after that.
+	Late     int64
+	Reversed int64
 	// ReversedLate tells that the payment was reversed after its fate had been
 	// stated. The parts stay what was stated.
 	ReversedLate bool
@@ -78,13 +89,20 @@ func Dispositions(row *Row) (Disposition, []Fate) {
 		return "", nil
 	}
 	fates := make([]Fate, 0, len(row.Payments))
+	if row.Digest != nil {
+		for k := range row.Digest.Payments {
+			if p := wholeAgain("", &row.Digest.Payments[k]); p.Currency != "" {
+				fates = append(fates, fate(&p))
+			}
+		}
+	}
 	for i := range row.Payments {
 		if p := &row.Payments[i]; p.Currency != "" {
 			fates = append(fates, fate(p))
 		}
 	}
 	switch row.State {
-	case tallyv1.ConfirmRow_AWAITING_ORDER:
+	case tallyv1.ConfirmRow_AWAITING_ORDER, tallyv1.ConfirmRow_ABANDONED:
 	case tallyv1.ConfirmRow_PENDING:
 		return Pending, fates
 	case tallyv1.ConfirmRow_CONFIRMED:
@@ -93,8 +111,30 @@ func Dispositions(row *Row) (Disposition, []Fate) {
 		return Cancelled, fates
 	case tallyv1.ConfirmRow_REJECTED:
 		return Rejected, fates
+	case tallyv1.ConfirmRow_EXPIRED:
+		return Expired, fates
 	}
 	return "", fates
+}
+
+// FateOf returns the fate of one payment of a row, also of one of which only the
+// digest is left, and whether the row has it.
+func FateOf(row *Row, paymentID string) (Fate, bool) {
+	if row == nil {
+		return Fate{}, false
+	}
+	for i := range row.Payments {
+		if p := &row.Payments[i]; p.PaymentID == paymentID {
+			return fate(p), p.Currency != ""
+		}
+	}
+	if row.Digest != nil {
+		if k := cutIndex(row.Digest, paymentID); k >= 0 {
+			p := wholeAgain(paymentID, &row.Digest.Payments[k])
+			return fate(&p), p.Currency != ""
+		}
+	}
+	return Fate{}, false
 }
 
 func fate(p *schemas.RowPayment) Fate {
@@ -111,8 +151,12 @@ func fate(p *schemas.RowPayment) Fate {
 		f.Excess = p.Amount
 	case tallyv1.ConfirmRow_MISMATCHED:
 		f.Mismatched = p.Amount
-	case tallyv1.ConfirmRow_UNMATCHED:
+	case tallyv1.ConfirmRow_UNMATCHED, tallyv1.ConfirmRow_UNKNOWN:
 		f.Unmatched = p.Amount
+	case tallyv1.ConfirmRow_RETURNED:
+		f.Expired = p.Amount
+	case tallyv1.ConfirmRow_LATE:
+		f.Late = p.Amount
 	case tallyv1.ConfirmRow_REVERSED:
 		f.Reversed = p.Amount
 	}

@@ -10,10 +10,20 @@ import (
 // What is said follows from the row (and, for what the row does not keep, from
 // the record in hand). It can therefore be said again later in the same words.
 
-// sayAll says again all that has been said about the order.
+// sayAll says again all that has been said about the order, as far as it is
+// whole, and not by a deadline.
 func (s *step) sayAll() {
-	if s.row.State == tallyv1.ConfirmRow_CONFIRMED {
-		s.sayConfirmed()
+	switch s.row.State {
+	case tallyv1.ConfirmRow_CONFIRMED:
+		if s.row.Placed {
+			s.sayConfirmed()
+		}
+	case tallyv1.ConfirmRow_CANCELLED, tallyv1.ConfirmRow_REJECTED:
+		if s.endIsWhole() {
+			s.sayWithdrawn()
+		}
+	case tallyv1.ConfirmRow_AWAITING_ORDER, tallyv1.ConfirmRow_PENDING,
+		tallyv1.ConfirmRow_EXPIRED, tallyv1.ConfirmRow_ABANDONED:
 	}
 	for i := range s.row.Payments {
 		s.sayFate(i)
@@ -22,28 +32,45 @@ func (s *step) sayAll() {
 
 // sayAbout says again what has been said about the payment at index i.
 func (s *step) sayAbout(i int) {
-	if s.row.Payments[i].Confirmed > 0 {
+	if s.row.Payments[i].Confirmed > 0 && s.row.Placed {
 		s.sayConfirmed()
 	}
 	s.sayFate(i)
 }
 
+// sayLapsed says again what has been said when a deadline had passed. No record
+// of its own comes again for that: any record about the order makes up for it.
+func (s *step) sayLapsed() {
+	if s.row.State == tallyv1.ConfirmRow_EXPIRED && s.row.Placed {
+		s.sayExpired()
+	}
+	for i := range s.row.Payments {
+		if s.row.Payments[i].Disposition == tallyv1.ConfirmRow_UNKNOWN {
+			s.sayUnmatched(i)
+		}
+	}
+}
+
 // sayFate says again how the payment at index i ended, if not in the
-// confirmation.
+// confirmation or by a deadline.
 func (s *step) sayFate(i int) {
 	p := &s.row.Payments[i]
 	switch p.Disposition {
-	case tallyv1.ConfirmRow_WAITING, tallyv1.ConfirmRow_REVERSED:
+	case tallyv1.ConfirmRow_WAITING, tallyv1.ConfirmRow_REVERSED,
+		tallyv1.ConfirmRow_RETURNED, tallyv1.ConfirmRow_UNKNOWN:
 	case tallyv1.ConfirmRow_COUNTED, tallyv1.ConfirmRow_EXCESS:
 		if p.Amount > p.Confirmed {
 			s.sayExcess(i)
 		}
 	case tallyv1.ConfirmRow_MISMATCHED:
 		s.sayMismatch(i)
-	case tallyv1.ConfirmRow_UNMATCHED:
+	case tallyv1.ConfirmRow_UNMATCHED, tallyv1.ConfirmRow_LATE:
 		s.sayUnmatched(i)
 	}
 }
+
+// endIsWhole tells whether an end is known, and not only that there was one.
+func (s *step) endIsWhole() bool { return s.row.Digest == nil || !s.row.Digest.Ended }
 
 // A confirmation is all the messages of one confirmation by one payment, in one
 // piece of memory.
@@ -85,133 +112,63 @@ func (s *step) sayConfirmed() {
 		at = max(at, p.At)
 	}
 	c.confirmed.Payments = shares
+	if o.ContactName != "" || o.ContactEmail != "" {
+		c.confirmed.Contact = &tallyv1.Contact{Name: o.ContactName, Email: o.ContactEmail}
+	}
 	setTime(&c.at, at)
-	c.meta.Id = schemas.EventID("OrderConfirmed", s.orderID)
+	c.meta.Id = s.id(orderConfirmed)
 	c.meta.Causes, c.meta.At = causes, &c.at
 	c.event.OrderConfirmed = &c.confirmed
 	c.envelope.Meta, c.envelope.Event = &c.meta, &c.event
 	s.out.Confirmed = &c.envelope
 }
 
-func (s *step) sayExcess(i int) {
-	p := &s.row.Payments[i]
-	e := &tallyv1.ExceptionEvent{
-		Meta: s.orderAndPayment("PaymentExcess", p),
-		Event: &tallyv1.ExceptionEvent_PaymentExcess{PaymentExcess: &tallyv1.PaymentExcess{
-			PaymentId: p.PaymentID,
-			OrderId:   s.orderID,
-			Amount:    schemas.Money(p.Amount, p.Currency),
-			Excess:    schemas.Money(p.Amount-p.Confirmed, p.Currency),
-		}},
+func (s *step) sayExpired() {
+	o, due := &s.row.Order, s.row.End.At
+	e := &tallyv1.OrderExpired{
+		OrderId: s.orderID, CustomerId: o.CustomerID, Total: schemas.Money(o.Total, o.Currency),
+		Due: new(timestamppb.Timestamp),
 	}
-	s.out.Exceptions = append(s.out.Exceptions, e)
-}
-
-func (s *step) sayMismatch(i int) {
-	p := &s.row.Payments[i]
-	e := &tallyv1.ExceptionEvent{
-		Meta: s.orderAndPayment("PaymentMismatch", p),
-		Event: &tallyv1.ExceptionEvent_PaymentMismatch{PaymentMismatch: &tallyv1.PaymentMismatch{
-			PaymentId:     p.PaymentID,
-			OrderId:       s.orderID,
-			Amount:        schemas.Money(p.Amount, p.Currency),
-			OrderCurrency: s.row.Order.Currency,
-		}},
+	setTime(e.Due, due)
+	causes := []string{orderEventID(s.orderID, o)}
+	for i := range s.row.Payments {
+		p := &s.row.Payments[i]
+		if p.Disposition == tallyv1.ConfirmRow_RETURNED && p.Amount > 0 {
+			e.Returns = append(e.Returns,
+				&tallyv1.OrderExpired_Return{PaymentId: p.PaymentID, Minor: p.Amount})
+			causes = append(causes, paymentEventID(s.orderID, p))
+		}
 	}
-	s.out.Exceptions = append(s.out.Exceptions, e)
-}
-
-func (s *step) sayUnmatched(i int) {
-	p, end := &s.row.Payments[i], &s.row.End
-	rejection := s.row.State == tallyv1.ConfirmRow_REJECTED
-	reason := tallyv1.PaymentUnmatched_ORDER_CANCELLED
-	if rejection {
-		reason = tallyv1.PaymentUnmatched_ORDER_REJECTED
-	}
-	s.sayUnmatchedFor(
-		meta(schemas.EventID("PaymentUnmatched", s.orderID, p.PaymentID), max(end.At, p.At),
-			endEventID(s.orderID, rejection, end), paymentEventID(s.orderID, p)),
-		&tallyv1.PaymentUnmatched{
-			PaymentId: p.PaymentID,
-			OrderId:   s.orderID,
-			Amount:    schemas.Money(p.Amount, p.Currency),
-			Reason:    reason,
-			Note:      end.Reason,
-		})
-}
-
-// sayTooMany refuses a payment that the row has no room for. The row does not
-// remember it: it is refused as often as it comes, under one id.
-func (s *step) sayTooMany(p *schemas.RowPayment) {
-	s.sayUnmatchedFor(
-		meta(schemas.EventID("PaymentUnmatched", s.orderID, p.PaymentID,
-			paymentContentID(s.orderID, p)), p.At, paymentEventID(s.orderID, p)),
-		&tallyv1.PaymentUnmatched{
-			PaymentId: p.PaymentID,
-			OrderId:   s.orderID,
-			Amount:    schemas.Money(p.Amount, p.Currency),
-			Reason:    tallyv1.PaymentUnmatched_TOO_MANY_PAYMENTS,
-		})
-}
-
-// sayReversalTooMany is the same for the reversal of a payment that is not in
-// the row.
-func (s *step) sayReversalTooMany(e Reversed) {
-	id := e.Payment.GetPaymentId()
-	s.sayUnmatchedFor(
-		meta(schemas.EventID("PaymentUnmatched", s.orderID, id, "reversal"), e.At,
-			reversalEventID(e)),
-		&tallyv1.PaymentUnmatched{
-			PaymentId: id,
-			OrderId:   s.orderID,
-			Reason:    tallyv1.PaymentUnmatched_TOO_MANY_PAYMENTS,
-			Note:      e.Payment.GetReason(),
-		})
-}
-
-func (s *step) sayUnmatchedFor(m *tallyv1.Meta, p *tallyv1.PaymentUnmatched) {
-	s.out.Exceptions = append(s.out.Exceptions, &tallyv1.ExceptionEvent{
-		Meta:  m,
-		Event: &tallyv1.ExceptionEvent_PaymentUnmatched{PaymentUnmatched: p},
+	m := meta(s.id(orderExpired), due, causes...)
+	s.say(&tallyv1.ExceptionEvent{
+		Meta: m, Event: &tallyv1.ExceptionEvent_OrderExpired{OrderExpired: e},
 	})
+	for i := range s.row.Payments {
+		if p := &s.row.Payments[i]; p.Disposition == tallyv1.ConfirmRow_RETURNED {
+			s.sayRefund(m, p, p.Amount, tallyv1.RefundOwed_ORDER_EXPIRED)
+		}
+	}
 }
 
-func (s *step) sayReversed(i int, e Reversed) {
-	p := &s.row.Payments[i]
-	var was tallyv1.ConfirmedPaymentReversed_Was
-	switch p.Disposition {
-	case tallyv1.ConfirmRow_COUNTED:
-		was = tallyv1.ConfirmedPaymentReversed_CONFIRMED
-	case tallyv1.ConfirmRow_EXCESS:
-		was = tallyv1.ConfirmedPaymentReversed_EXCESS
-	case tallyv1.ConfirmRow_MISMATCHED:
-		was = tallyv1.ConfirmedPaymentReversed_MISMATCHED
-	case tallyv1.ConfirmRow_UNMATCHED:
-		was = tallyv1.ConfirmedPaymentReversed_UNMATCHED
-	case tallyv1.ConfirmRow_WAITING, tallyv1.ConfirmRow_REVERSED:
-		return
-	}
-	s.out.Exceptions = append(s.out.Exceptions, &tallyv1.ExceptionEvent{
-		Meta: meta(schemas.EventID("ConfirmedPaymentReversed", s.orderID, p.PaymentID),
-			max(p.At, e.At), paymentEventID(s.orderID, p), reversalEventID(e)),
-		Event: &tallyv1.ExceptionEvent_ConfirmedPaymentReversed{
-			ConfirmedPaymentReversed: &tallyv1.ConfirmedPaymentReversed{
-				PaymentId:      p.PaymentID,
-				OrderId:        s.orderID,
-				Amount:         schemas.Money(p.Amount, p.Currency),
-				Was:            was,
-				ConfirmedMinor: p.Confirmed,
-				Reason:         e.Payment.GetReason(),
-			},
-		},
+// sayWithdrawn follows from what ended the order alone, whether the order has
+// come or not.
+func (s *step) sayWithdrawn() {
+	end := &s.row.End
+	rejection := s.row.State == tallyv1.ConfirmRow_REJECTED
+	s.say(&tallyv1.ExceptionEvent{
+		Meta: meta(s.id(orderWithdrawn), end.At, endEventID(s.orderID, rejection, end)),
+		Event: &tallyv1.ExceptionEvent_OrderWithdrawn{OrderWithdrawn: &tallyv1.OrderWithdrawn{
+			OrderId: s.orderID, Reason: end.Reason, Rejection: rejection,
+		}},
 	})
 }
 
 func (s *step) sayCancelRefused(e Ended) {
-	o, end := &s.row.Order, schemas.RowEnd{EventID: e.ID, At: e.At, Reason: e.Reason}
-	s.out.Exceptions = append(s.out.Exceptions, &tallyv1.ExceptionEvent{
-		Meta: meta(schemas.EventID("OrderCancelRefused", s.orderID), max(o.At, e.At),
-			orderEventID(s.orderID, o), endEventID(s.orderID, e.Rejection, &end)),
+	end := schemas.RowEnd{EventID: e.ID, At: e.At, Reason: e.Reason}
+	cause, at := s.orderCause()
+	s.say(&tallyv1.ExceptionEvent{
+		Meta: meta(s.id("OrderCancelRefused"), max(at, e.At),
+			cause, endEventID(s.orderID, e.Rejection, &end)),
 		Event: &tallyv1.ExceptionEvent_OrderCancelRefused{
 			OrderCancelRefused: &tallyv1.OrderCancelRefused{
 				OrderId: s.orderID, Reason: e.Reason, Rejection: e.Rejection,
@@ -220,41 +177,52 @@ func (s *step) sayCancelRefused(e Ended) {
 	})
 }
 
-// sayOrderConflicted reports an order as often as it comes, under one id.
-func (s *step) sayOrderConflicted(second *schemas.RowOrder) {
-	first := &s.row.Order
-	s.out.Exceptions = append(s.out.Exceptions, &tallyv1.ExceptionEvent{
-		Meta: meta(schemas.EventID("OrderConflicted", s.orderID,
-			orderContentID(s.orderID, second)), max(first.At, second.At),
-			orderEventID(s.orderID, first), orderEventID(s.orderID, second)),
+// sayOrderConflicted reports an order as often as it comes, under one id. Of a
+// first one that is not whole, which event it was is not known any more.
+func (s *step) sayOrderConflicted(first, second *schemas.RowOrder, whole bool) {
+	causes := []string{orderEventID(s.orderID, second)}
+	if whole {
+		causes = []string{orderEventID(s.orderID, first), causes[0]}
+	}
+	s.say(&tallyv1.ExceptionEvent{
+		Meta: meta(s.id("OrderConflicted", orderContentID(s.orderID, second)),
+			max(first.At, second.At), causes...),
 		Event: &tallyv1.ExceptionEvent_OrderConflicted{OrderConflicted: &tallyv1.OrderConflicted{
 			First: orderMessage(s.orderID, first), Second: orderMessage(s.orderID, second),
 		}},
 	})
 }
 
-// sayPaymentConflicted reports a payment as often as it comes, under one id.
-func (s *step) sayPaymentConflicted(i int, second *schemas.RowPayment) {
-	first := &s.row.Payments[i]
-	s.out.Exceptions = append(s.out.Exceptions, &tallyv1.ExceptionEvent{
-		Meta: meta(schemas.EventID("PaymentConflicted", s.orderID, first.PaymentID,
-			paymentContentID(s.orderID, second)), max(first.At, second.At),
-			paymentEventID(s.orderID, first), paymentEventID(s.orderID, second)),
-		Event: &tallyv1.ExceptionEvent_PaymentConflicted{
-			PaymentConflicted: &tallyv1.PaymentConflicted{
-				First:  paymentMessage(s.orderID, first),
-				Second: paymentMessage(s.orderID, second),
-			},
-		},
-	})
+// orderCause returns the id of the event that brought the order, and when it was
+// so. Of an order that is not whole it is what was said about it last.
+func (s *step) orderCause() (string, int64) {
+	if s.row.Placed {
+		return orderEventID(s.orderID, &s.row.Order), s.row.Order.At
+	}
+	return s.id(orderConfirmed), 0
 }
 
-// orderAndPayment is the meta of an event that follows from the order and one
-// payment.
-func (s *step) orderAndPayment(kind string, p *schemas.RowPayment) *tallyv1.Meta {
-	o := &s.row.Order
-	return meta(schemas.EventID(kind, s.orderID, p.PaymentID), max(o.At, p.At),
-		orderEventID(s.orderID, o), paymentEventID(s.orderID, p))
+// The kinds of events that others follow from.
+const (
+	orderConfirmed = "OrderConfirmed"
+	orderExpired   = "OrderExpired"
+	orderWithdrawn = "OrderWithdrawn"
+)
+
+// id returns the id of the event of this kind about the order, and about parts of
+// it.
+func (s *step) id(kind string, parts ...string) string {
+	switch len(parts) {
+	case 0:
+		return schemas.EventID(kind, s.orderID)
+	case 1:
+		return schemas.EventID(kind, s.orderID, parts[0])
+	}
+	return schemas.EventID(kind, append([]string{s.orderID}, parts...)...)
+}
+
+func (s *step) say(e *tallyv1.ExceptionEvent) {
+	s.out.Exceptions = append(s.out.Exceptions, e)
 }
 
 func meta(id string, at int64, causes ...string) *tallyv1.Meta {

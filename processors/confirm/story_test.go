@@ -17,15 +17,17 @@ import (
 // TestStories tells the stories in testdata. Each is about one order, o1, and
 // one record per command:
 //
-//	order total=N [currency=C] [customer=T] [due=S] [id=T] [at=S]
-//	payment P amount=N [currency=C] [method=T] [id=T] [at=S]
+//	order total=N [currency=C] [customer=T] [due=S] [name=T] [email=T] [validated]
+//	payment P amount=N [currency=C] [method=T]
 //	payments from=N to=M amount=N      (a payment for every number)
-//	reversal P [reason=T] [id=T] [at=S]
-//	cancel [reason=T] [id=T] [at=S]
-//	reject [reason=T] [id=T] [at=S]
+//	reversal P [reason=T]
+//	cancel [reason=T]
+//	reject [reason=T]
 //
+// with [id=T], [at=S], the time of the record, and [stream=S], the stream time.
 // Times are seconds; a record without one is a second later than the one before.
-// Without an id the record has none. What is not a record: "rules repeat-speech",
+// Without an id the record has none. "fire at=S" is a firing of the timers. What
+// is not a record: "rules" (with the names of their fields, times in seconds),
 // "forget" (a new order begins), "dispositions", "json" (the row), and
 // "repeat" (the last record comes again). What is said is printed in short, or
 // whole where the command says "whole".
@@ -52,8 +54,8 @@ func (s *story) command(t *testing.T, d *datadriven.TestData) string {
 	t.Helper()
 	switch d.Cmd {
 	case "rules":
-		s.rules.RepeatSpeech = d.HasArg("repeat-speech")
-		return fmt.Sprintf("%+v\n", s.rules)
+		s.rules = rulesOf(t, d)
+		return "ok\n"
 	case "forget":
 		*s = story{rules: s.rules}
 		return "ok\n"
@@ -98,12 +100,43 @@ func (s *story) command(t *testing.T, d *datadriven.TestData) string {
 	return b.String()
 }
 
+func rulesOf(t *testing.T, d *datadriven.TestData) confirm.Rules {
+	t.Helper()
+	r := confirm.Rules{
+		RepeatSpeech:      d.HasArg("repeat-speech"),
+		RequireValidation: d.HasArg("require-validation"),
+	}
+	for name, to := range map[string]*time.Duration{
+		"pay-within": &r.PayWithin, "order-within": &r.OrderWithin,
+		"keep-settled": &r.KeepSettled, "keep-digest": &r.KeepDigest,
+	} {
+		if d.HasArg(name) {
+			var seconds int64
+			d.ScanArgs(t, name, &seconds)
+			*to = time.Duration(seconds) * time.Second
+		}
+	}
+	if err := r.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
 // step applies e and returns what was said. It fails if the row does not survive
 // its codec, or what was said does not.
 func (s *story) step(t *testing.T, e confirm.Event) []any {
 	t.Helper()
 	next, out := confirm.Step(s.rules, s.row, e)
-	s.row = next
+	if s.row = next; next != nil {
+		b, err := schemas.ConfirmRows.Marshal(next)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back, err := schemas.ConfirmRows.Unmarshal(b); err != nil ||
+			back.Deadline != schemas.ConfirmRowDeadline(b) {
+			t.Fatalf("%x: %v", b, err)
+		}
+	}
 	var said []any
 	if out.Confirmed != nil {
 		if _, err := schemas.Confirmations.Marshal(out.Confirmed); err != nil {
@@ -136,9 +169,11 @@ func (s *story) record(t *testing.T, d *datadriven.TestData) confirm.Event {
 		return otherwise
 	}
 	s.clock = number("at", s.clock+1)
-	now := time.Unix(s.clock, 0)
+	now := confirm.ClockOf(time.Unix(s.clock, 0), time.Unix(number("stream", 0), 0))
 	meta := &tallyv1.Meta{Id: text("id", "")}
 	switch d.Cmd {
+	case "fire":
+		return confirm.Lapsed{OrderID: "o1", At: now.Recorded}
 	case "order":
 		o := &tallyv1.OrderPlaced{
 			OrderId: "o1", CustomerId: text("customer", ""),
@@ -146,6 +181,15 @@ func (s *story) record(t *testing.T, d *datadriven.TestData) confirm.Event {
 		}
 		if d.HasArg("due") {
 			o.Due = timestamppb.New(time.Unix(number("due", 0), 0))
+		}
+		if d.HasArg("validated") {
+			v := &tallyv1.OrderValidated{Order: o}
+			if d.HasArg("email") {
+				v.Contact = &tallyv1.Contact{Name: text("name", ""), Email: text("email", "")}
+			}
+			return confirm.OfOrder(&tallyv1.OrderEvent{
+				Meta: meta, Event: &tallyv1.OrderEvent_OrderValidated{OrderValidated: v},
+			}, now)
 		}
 		return confirm.OfOrder(&tallyv1.OrderEvent{
 			Meta: meta, Event: &tallyv1.OrderEvent_OrderPlaced{OrderPlaced: o},
@@ -190,7 +234,7 @@ func received(id string, amount int64) confirm.Event {
 		Event: &tallyv1.PaymentEvent_PaymentReceived{PaymentReceived: &tallyv1.PaymentReceived{
 			PaymentId: id, OrderId: "o1", Amount: schemas.Money(amount, "EUR"),
 		}},
-	}, time.Unix(1, 0))
+	}, confirm.ClockOf(time.Unix(1, 0), time.Time{}))
 }
 
 // print is one line for an event: its name, and what is in it in short.
@@ -254,6 +298,28 @@ func exception(m *tallyv1.ExceptionEvent) string {
 		return fmt.Sprintf("PaymentConflicted %s %s, then %s", e.GetFirst().GetPaymentId(),
 			amount(e.GetFirst().GetAmount()), amount(e.GetSecond().GetAmount()))
 	}
+	return ending(m)
+}
+
+func ending(m *tallyv1.ExceptionEvent) string {
+	switch v := m.GetEvent().(type) {
+	case *tallyv1.ExceptionEvent_OrderExpired:
+		e := v.OrderExpired
+		line := fmt.Sprintf("OrderExpired %s due=%d returns", amount(e.GetTotal()),
+			e.GetDue().GetSeconds())
+		for _, r := range e.GetReturns() {
+			line += fmt.Sprintf(" %s:%d", r.GetPaymentId(), r.GetMinor())
+		}
+		return line
+	case *tallyv1.ExceptionEvent_OrderWithdrawn:
+		e := v.OrderWithdrawn
+		return strings.TrimSpace(fmt.Sprintf("OrderWithdrawn rejection=%t %s",
+			e.GetRejection(), e.GetReason()))
+	case *tallyv1.ExceptionEvent_RefundOwed:
+		e := v.RefundOwed
+		return fmt.Sprintf("RefundOwed %s %s %s", e.GetPaymentId(), amount(e.GetAmount()),
+			e.GetReason())
+	}
 	return "nothing"
 }
 
@@ -281,9 +347,18 @@ func at(m *tallyv1.Meta) string {
 
 // brief is one line for the row.
 func brief(row *confirm.Row) string {
+	if row == nil {
+		return "no row\n"
+	}
 	line := "row " + strings.ToLower(row.State.String())
 	if row.Placed {
 		line += fmt.Sprintf(" %d %s", row.Order.Total, row.Order.Currency)
+	}
+	if row.Deadline != 0 {
+		line += fmt.Sprintf(" until %d", row.Deadline/1_000_000)
+	}
+	if d := row.Digest; d != nil {
+		line += fmt.Sprintf("; digest of %d", len(d.Payments))
 	}
 	for i, p := range row.Payments {
 		if i == shown {
@@ -308,9 +383,23 @@ func dispositions(row *confirm.Row) string {
 	order, fates := confirm.Dispositions(row)
 	line := fmt.Sprintf("order %q\n", order)
 	for _, f := range fates {
-		line += fmt.Sprintf("%s %s %d: confirmed=%d pending=%d excess=%d mismatched=%d "+
-			"unmatched=%d reversed=%d late=%t\n", f.PaymentID, f.Currency, f.Amount, f.Confirmed,
-			f.Pending, f.Excess, f.Mismatched, f.Unmatched, f.Reversed, f.ReversedLate)
+		line += fmt.Sprintf("%s %s %d:", f.PaymentID, f.Currency, f.Amount)
+		for _, part := range []struct {
+			name string
+			n    int64
+		}{
+			{"confirmed", f.Confirmed}, {"pending", f.Pending}, {"excess", f.Excess},
+			{"mismatched", f.Mismatched}, {"unmatched", f.Unmatched}, {"expired", f.Expired},
+			{"late", f.Late}, {"reversed", f.Reversed},
+		} {
+			if part.n != 0 {
+				line += fmt.Sprintf(" %s=%d", part.name, part.n)
+			}
+		}
+		if f.ReversedLate {
+			line += " reversed late"
+		}
+		line += "\n"
 	}
 	return line
 }

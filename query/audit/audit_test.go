@@ -78,14 +78,14 @@ func (w *world) order(key string, e *tallyv1.OrderEvent) {
 	value, err := schemas.Orders.Marshal(e)
 	w.must(err)
 	r := add(&w.orders, "orders", key, value)
-	w.step(key, confirm.OfOrder(e, r.Timestamp))
+	w.step(key, confirm.OfOrder(e, confirm.ClockOf(r.Timestamp, time.Time{})))
 }
 
 func (w *world) payment(key string, e *tallyv1.PaymentEvent) {
 	value, err := schemas.Payments.Marshal(e)
 	w.must(err)
 	r := add(&w.payments, "payments", key, value)
-	w.step(key, confirm.OfPayment(e, r.Timestamp))
+	w.step(key, confirm.OfPayment(e, confirm.ClockOf(r.Timestamp, time.Time{})))
 }
 
 func (w *world) place(key string, minor int64) {

@@ -168,20 +168,20 @@ func (s *Shard) Input(r *kgo.Record, inFlight bool) {
 // unpack decodes the inputs of a key.
 func (h *history) unpack() error {
 	for _, in := range h.inputs {
-		at := time.UnixMilli(in.at)
+		clock := confirm.ClockOf(time.UnixMilli(in.at), time.Time{})
 		if in.payment {
 			m, err := schemas.Payments.Unmarshal([]byte(in.value))
 			if err != nil {
 				return err
 			}
-			h.payments = append(h.payments, confirm.OfPayment(m, at))
+			h.payments = append(h.payments, confirm.OfPayment(m, clock))
 			continue
 		}
 		m, err := schemas.Orders.Unmarshal([]byte(in.value))
 		if err != nil {
 			return err
 		}
-		h.orders = append(h.orders, confirm.OfOrder(m, at))
+		h.orders = append(h.orders, confirm.OfOrder(m, clock))
 	}
 	return nil
 }
