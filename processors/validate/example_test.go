@@ -19,12 +19,15 @@ func ExampleStep() {
 		validate.OfCheck(checkEvent("reserved", "", nil), at),
 	} {
 		next, said := validate.Step(rules, row, e)
-		fmt.Println(next.GetState(), said.GetOrderRejected().GetReason())
-		row = next
+		fmt.Println(next.GetState())
+		if row = next; said != nil {
+			fmt.Println(said.GetOrderRejected().GetReason())
+		}
 	}
 	// Output:
 	// OPEN
 	// OPEN
 	// OPEN
-	// REJECTED fraud: ten orders in an hour
+	// REJECTED
+	// fraud: ten orders in an hour
 }
