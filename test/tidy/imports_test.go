@@ -46,12 +46,13 @@ var rooms = []room{
 	}},
 	{name: "state/statetest", imports: []string{"tallystick/state", "github.com/lovoo/goka/storage"}},
 	{name: "engine", imports: []string{
-		"tallystick/state", "tallystick/topology/keyhash",
+		"tallystick/state", "tallystick/topology/keyhash", "tallystick/engine/journal",
 		"github.com/lovoo/goka", "github.com/IBM/sarama", "github.com/twmb/franz-go",
 		"golang.org/x/sync",
 	}},
+	{name: "engine/journal"},
 	{name: "query", imports: []string{
-		"tallystick/schemas", "tallystick/topology", "tallystick/processors",
+		"tallystick/engine/journal", "tallystick/schemas", "tallystick/topology", "tallystick/processors",
 		"github.com/twmb/franz-go", "google.golang.org/protobuf", "golang.org/x/sync",
 	}},
 	{name: "deploy"},
