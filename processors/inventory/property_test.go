@@ -27,8 +27,13 @@ type network struct {
 	// checks are what was said, by order.
 	checks map[string][]*tallyv1.OrderCheckEvent
 	// came is what came in of each product, corrected by the counts.
-	came      map[string]int64
-	delivered int // records, which is the clock
+	came map[string]int64
+	// counted tells that a count may have found less than was thought.
+	counted bool
+	// decided are the kinds of decisions sent about each order.
+	decided map[string]map[string]bool
+	// delivered is how many records were, which is the clock.
+	delivered int
 }
 
 func (n *network) send(topic, key string, m any) {
@@ -108,6 +113,9 @@ func (n *network) product(id string, e inventory.StockEvent) {
 	if got := next.GetOnHand() + next.GetShipped(); got != n.came[id] {
 		n.t.Fatalf("%s: %d are on hand or shipped, %d came in", id, got, n.came[id])
 	}
+	if !n.counted && (next.GetReserved() > next.GetOnHand() || next.GetOwed() > 0) {
+		n.t.Fatalf("%s: more is reserved than there is: %v", id, next)
+	}
 }
 
 // again is the row after its codec; nil stays nil.
@@ -153,7 +161,8 @@ func drawNetwork(t *rapid.T, counts bool) (*network, map[string]map[string]int64
 	n := &network{
 		t: t, queues: map[string][]any{}, orders: map[string]*inventory.Row{},
 		products: map[string]*inventory.StockRow{}, came: map[string]int64{},
-		checks: map[string][]*tallyv1.OrderCheckEvent{},
+		checks: map[string][]*tallyv1.OrderCheckEvent{}, counted: counts,
+		decided: map[string]map[string]bool{},
 	}
 	for range rapid.IntRange(0, 8).Draw(t, "stock") {
 		p := rapid.SampledFrom(names).Draw(t, "product")
@@ -173,7 +182,7 @@ func drawNetwork(t *rapid.T, counts bool) (*network, map[string]map[string]int64
 	needs := map[string]map[string]int64{}
 	for i := range rapid.IntRange(1, 6).Draw(t, "orders") {
 		id := fmt.Sprintf("o%d", i)
-		needs[id] = map[string]int64{}
+		needs[id], n.decided[id] = map[string]int64{}, map[string]bool{}
 		var lines []*tallyv1.Line
 		for range rapid.IntRange(0, 4).Draw(t, "lines") {
 			l := &tallyv1.Line{
@@ -189,6 +198,7 @@ func drawNetwork(t *rapid.T, counts bool) (*network, map[string]map[string]int64
 		}
 		if rapid.Bool().Draw(t, "confirmed") {
 			n.send("confirmations", id, confirmed(id))
+			n.decided[id]["confirmed"] = true
 		}
 		for range rapid.IntRange(0, 2).Draw(t, "ends") {
 			end := expired(id)
@@ -196,6 +206,7 @@ func drawNetwork(t *rapid.T, counts bool) (*network, map[string]map[string]int64
 				end = withdrawn(id)
 			}
 			n.send("exceptions", id, end)
+			n.decided[id]["ended"] = true
 		}
 	}
 	return n, needs
@@ -213,6 +224,15 @@ func stockIsKept(t *rapid.T) {
 	for id, need := range needs {
 		if len(n.checks[id]) != 1 {
 			t.Fatalf("%s has %d checks", id, len(n.checks[id]))
+		}
+		confirmed, ended := n.decided[id]["confirmed"], n.decided[id]["ended"]
+		if can := map[tallyv1.InventoryRow_State]bool{
+			tallyv1.InventoryRow_RESERVED: !confirmed && !ended,
+			tallyv1.InventoryRow_SHIPPED:  confirmed,
+			tallyv1.InventoryRow_RELEASED: ended,
+			tallyv1.InventoryRow_REFUSED:  true,
+		}; !can[n.orders[id].GetState()] {
+			t.Fatalf("%s is %v after %v", id, n.orders[id], n.decided[id])
 		}
 		wasReserved := n.checks[id][0].GetStockReserved() != nil
 		switch state := n.orders[id].GetState(); state {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/datadriven"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"tallystick/processors/inventory"
 	"tallystick/schemas"
@@ -139,7 +140,9 @@ func expired(id string) *tallyv1.ExceptionEvent {
 	return &tallyv1.ExceptionEvent{
 		Meta: &tallyv1.Meta{Id: "expired-" + id},
 		Event: &tallyv1.ExceptionEvent_OrderExpired{
-			OrderExpired: &tallyv1.OrderExpired{OrderId: id},
+			OrderExpired: &tallyv1.OrderExpired{
+				OrderId: id, Total: schemas.Money(1, "EUR"), Due: timestamppb.New(time.Unix(9, 0)),
+			},
 		},
 	}
 }
