@@ -91,7 +91,7 @@ func (s *step) confirmed(e Confirmed) {
 	}
 	s.own()
 	s.row.EventId, s.row.AtUs, s.row.Confirmation = e.ID, e.At, e.Confirmation
-	stale := s.rules.Keep > 0 && min(e.At, e.Recorded) < s.now-s.rules.Keep.Microseconds()
+	stale := s.rules.Keep > 0 && min(e.At, e.Recorded) <= s.now-s.rules.Keep.Microseconds()
 	for _, channel := range channels {
 		d := &tallyv1.NotifyRow_Delivery{Channel: channel}
 		s.row.Deliveries = append(s.row.Deliveries, d)
