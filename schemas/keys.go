@@ -54,15 +54,6 @@ func CheckPaymentKey(key string, msg any) error {
 	return CheckKey(key, msg)
 }
 
-// CheckCustomerKey is [CheckKey] for a topic of orders that is keyed by customer.
-// Of the events of orders only those that open an order name their customer.
-func CheckCustomerKey(key string, msg any) error {
-	if m, ok := msg.(*tallyv1.OrderEvent); ok {
-		return sameKey(key, "customer", OrderCustomerID(m))
-	}
-	return CheckKey(key, msg)
-}
-
 func sameKey(key, what, id string) error {
 	if id != key {
 		return fmt.Errorf("schemas: the key is %q, the %s id in the body is %q", key, what, id)
@@ -83,17 +74,6 @@ func OrderID(e *tallyv1.OrderEvent) string {
 		return v.OrderRefused.GetOrderId()
 	case *tallyv1.OrderEvent_OrderValidated:
 		return v.OrderValidated.GetOrder().GetOrderId()
-	}
-	return ""
-}
-
-// OrderCustomerID returns the id of the customer whose order e opens, or nothing.
-func OrderCustomerID(e *tallyv1.OrderEvent) string {
-	switch v := e.GetEvent().(type) {
-	case *tallyv1.OrderEvent_OrderPlaced:
-		return v.OrderPlaced.GetCustomerId()
-	case *tallyv1.OrderEvent_OrderValidated:
-		return v.OrderValidated.GetOrder().GetCustomerId()
 	}
 	return ""
 }

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,43 +18,95 @@ func (t Topology) Describe() string {
 	b.WriteString("topics\n")
 	tw := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, topic := range t.Topics {
-		fmt.Fprintf(tw, "  %s\t[%s]\t%s\tby %s\n", topic.Name, topic.Key, topic.setup(), topic.Owner)
+		fmt.Fprintf(tw, "  %s\t[%s]\t%s\tby %s%s\n", topic.Name, topic.Key, topic.setup(),
+			strings.Join(topic.Writers(), ", "), topic.remark())
 	}
 	tw.Flush()
 	b.WriteString("\nholds\n")
 	for _, topic := range t.Topics {
-		name := topic.Name
-		for kinds := range slices.Chunk(topic.Holds, 3) {
-			fmt.Fprintf(tw, "  %s\t%s\n", name, strings.Join(kinds, ", "))
-			name = ""
-		}
+		topic.describeKinds(tw)
 	}
 	tw.Flush()
 	for _, p := range t.Processors {
 		fmt.Fprintf(&b, "\nprocessor %s\n", p.Name)
-		fmt.Fprintf(tw, "  group\t%s\n", p.Group)
-		fmt.Fprintf(tw, "  reads\t%s\n", strings.Join(p.Inputs, ", "))
-		if p.Table != "" {
-			fmt.Fprintf(tw, "  keeps\t%s\n", p.Table)
-		}
-		fmt.Fprintf(tw, "  writes\t%s\n", strings.Join(p.Outputs, ", "))
-		if p.DeadLetters != "" {
-			fmt.Fprintf(tw, "  refuses into\t%s\n", p.DeadLetters)
-		}
+		p.describe(tw)
 		tw.Flush()
 	}
 	return b.String()
 }
 
-// Markdown returns the topics as a table for a document.
+// remark is what there is to say of few topics.
+func (t Topic) remark() string {
+	s := ""
+	if t.Copies != "" {
+		s = ", a copy of " + t.Copies
+	}
+	if t.Inner != "" {
+		s += ", its own"
+	}
+	return s
+}
+
+// describeKinds writes the kinds of records, and who writes them if not all are
+// of one.
+func (t Topic) describeKinds(w io.Writer) {
+	name, writers := t.Name, t.Writers()
+	for _, writer := range writers {
+		said := ""
+		if len(writers) > 1 {
+			said = "\tby " + writer
+		}
+		for kinds := range slices.Chunk(t.by(writer), 3) {
+			fmt.Fprintf(w, "  %s\t%s%s\n", name, strings.Join(kinds, ", "), said)
+			name, said = "", ""
+		}
+	}
+}
+
+func (p Processor) describe(w io.Writer) {
+	line := func(what string, names ...string) {
+		if names = named(names...); len(names) > 0 {
+			fmt.Fprintf(w, "  %s\t%s\n", what, strings.Join(names, ", "))
+		}
+	}
+	if p.Service != p.Name {
+		line("of", p.Service)
+	}
+	line("group", p.Group)
+	line("reads", p.Inputs...)
+	line("looks up in", p.Lookups...)
+	line("keeps", p.Table)
+	line("writes", p.Outputs...)
+	line("refuses into", p.DeadLetters)
+	line("retries from", p.Retry)
+	line("parks in", p.Parked)
+	line("orders in", p.Journal)
+}
+
+// Markdown returns the topics as a table for a document. What the engine keeps for
+// itself beside dead letters is left out.
 func (t Topology) Markdown() string {
 	var b strings.Builder
 	b.WriteString("| Topic | Key | Holds | Written by | Kept |\n|---|---|---|---|---|\n")
 	for _, topic := range t.Topics {
+		if t.keptBy(topic.Name) {
+			continue
+		}
+		var holds []string
+		for _, writer := range topic.Writers() {
+			holds = append(holds, strings.Join(topic.by(writer), ", "))
+		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", topic.Name, topic.Key,
-			strings.Join(topic.Holds, ", "), topic.Owner, topic.kept())
+			strings.Join(holds, " · "), strings.Join(topic.Writers(), " · "), topic.kept())
 	}
 	return b.String()
+}
+
+// keptBy tells whether the topic is one that the engine keeps for a processor.
+func (t Topology) keptBy(topic string) bool {
+	return slices.ContainsFunc(t.Processors, func(p Processor) bool {
+		return slices.Contains(p.kept(), topic)
+	})
 }
 
 // setup is how the topic is made, in words. Usual sizes are not spoken of.

@@ -135,16 +135,18 @@ func (t Topology) Plan(ctx context.Context, adm *kadm.Client) (Plan, error) {
 }
 
 // adopt returns the map with the partition counts that the cluster's topics
-// give to those that are joined with them. The topics of groups whose existing
+// give to those that are joined with them; what nobody here joins gets as many as
+// the input of its writer. The topics of groups whose existing
 // topics disagree are undecided: creating one of them now would fix a count
 // that may prove wrong and can never be lowered.
 func (t Topology) adopt(counts map[string]int32) (_ Topology, undecided map[string]bool) {
 	t.Topics = slices.Clone(t.Topics)
 	undecided = map[string]bool{}
-	decided := map[string]int32{}
+	decided, joined := map[string]int32{}, map[string]bool{}
 	for _, group := range t.joins() {
 		var have []int32
 		for _, name := range group {
+			joined[name] = true
 			if n, ok := counts[name]; ok {
 				have = append(have, n)
 			}
@@ -163,7 +165,7 @@ func (t Topology) adopt(counts map[string]int32) (_ Topology, undecided map[stri
 		topic := &t.Topics[i]
 		if n, ok := decided[topic.Name]; ok {
 			topic.Partitions = n
-		} else if p, ok := t.Processor(topic.Owner); ok && len(p.Inputs) > 0 {
+		} else if p, ok := t.Processor(topic.Writers()[0]); ok && !joined[topic.Name] {
 			topic.Partitions = cmp.Or(decided[p.Inputs[0]], topic.Partitions)
 		}
 	}
@@ -171,11 +173,12 @@ func (t Topology) adopt(counts map[string]int32) (_ Topology, undecided map[stri
 }
 
 // joins returns the sets of topics that must agree on their partition count:
-// those that one processor joins, and all that are joined with them elsewhere.
+// those that one processor joins, what the engine keeps beside them, and all that
+// are joined with them elsewhere.
 func (t Topology) joins() [][]string {
 	var groups [][]string
 	for _, p := range t.Processors {
-		group := p.Copartitioned()
+		group := p.even()
 		rest := groups[:0]
 		for _, other := range groups {
 			if slices.ContainsFunc(other, func(s string) bool { return slices.Contains(group, s) }) {
@@ -301,9 +304,10 @@ func (t Topic) differences(settings map[string]string) []Difference {
 	}
 	if have, err := strconv.ParseInt(settings[keyMessage], 10, 64); err == nil &&
 		have < int64(t.MaxBytes) {
+		outside := slices.Equal(t.Writers(), []string{Outside})
 		d := Difference{
 			Setting: keyMessage, Have: settings[keyMessage],
-			Want: "at least " + strconv.Itoa(int(t.MaxBytes)), Harmless: t.Owner == Outside,
+			Want: "at least " + strconv.Itoa(int(t.MaxBytes)), Harmless: outside,
 			Hint: "a record whose result does not fit goes to the dead letters: raise it",
 		}
 		if d.Harmless {

@@ -57,6 +57,7 @@ func planStory(t *testing.T, adm *kadm.Client, d *datadriven.TestData) string {
 	d.MaybeScanArgs(t, "replication", &replication)
 	m := topology.Default(topology.Options{
 		Partitions: int32(partitions), Replication: int16(replication),
+		Chain: d.HasArg("chain"),
 	})
 	switch d.Cmd {
 	case "create":
@@ -311,10 +312,11 @@ func TestJoinedElsewhere(t *testing.T) {
 	_, adm := cluster(t)
 	m := topology.Default(topology.Options{Partitions: 8})
 	extra := m.Topics[0]
-	extra.Name = "refunds"
+	extra.Name, extra.Holds = "refunds", []topology.Kind{{"RefundMade", topology.Outside}}
 	m.Topics = append(m.Topics, extra)
 	m.Processors = append(m.Processors, topology.Processor{
-		Name: "refund", Group: "tally-refund", Inputs: []string{"orders", "refunds"},
+		Name: "refund", Service: "refund", Group: "tally-refund",
+		Inputs: []string{"orders", "refunds"},
 	})
 	if _, err := adm.CreateTopic(t.Context(), 5, -1, nil, "refunds"); err != nil {
 		t.Fatal(err)

@@ -11,7 +11,6 @@
 package topology
 
 import (
-	"cmp"
 	"slices"
 	"time"
 )
@@ -27,11 +26,12 @@ const (
 	Compact Cleanup = "compact"
 )
 
-// Owners that are not processors.
+// Writers that are not processors.
 const (
-	// Outside owns the topics that other systems write.
+	// Outside writes the topics of other systems.
 	Outside = "outside"
-	// Engine owns the topics that processors never see: the dead letters.
+	// Engine writes the topics that processors never see: dead letters, and what
+	// the engine keeps for itself.
 	Engine = "engine"
 )
 
@@ -41,6 +41,9 @@ const (
 	// MaxMessageBytes is how large a batch of records a topic must at least
 	// take. It is Kafka's own default: a record of 1 MiB and its frame.
 	MaxMessageBytes int32 = 1<<20 + 12
+	// MaxRetryBytes is the same for topics of retries, which hold records as they
+	// came, also from inputs whose limit was raised.
+	MaxRetryBytes int32 = 16 << 20
 	// DefaultPartitions is how many partitions a topic gets if nobody says.
 	DefaultPartitions int32 = 12
 )
@@ -59,110 +62,86 @@ type Topic struct {
 	Retention time.Duration
 	// MaxBytes is the least max.message.bytes that will do.
 	MaxBytes int32
-	// Owner is who writes the topic, alone: a processor's name, Outside or
-	// Engine.
-	Owner string
-	// Holds lists the kinds of records in the topic.
-	Holds []string
+	// Holds lists the kinds of records in the topic, each with its one writer.
+	Holds []Kind
+	// Copies is the topic whose records this one repeats under another key; empty
+	// for others. A kind is in one topic and its copies only.
+	Copies string
+	// Inner is the service whose own the topic is; empty if others may read it.
+	Inner string
+}
+
+// A Kind is a kind of records.
+type Kind struct {
+	Name string
+	// Writer is who writes it, alone: a processor's name, Outside or Engine.
+	Writer string
+}
+
+// Kinds returns the names of the kinds of records in the topic.
+func (t Topic) Kinds() []string {
+	names := make([]string, len(t.Holds))
+	for i, k := range t.Holds {
+		names[i] = k.Name
+	}
+	return names
+}
+
+// Writers returns who writes the topic, in the order of the kinds.
+func (t Topic) Writers() []string {
+	var names []string
+	for _, k := range t.Holds {
+		if !slices.Contains(names, k.Writer) {
+			names = append(names, k.Writer)
+		}
+	}
+	return names
+}
+
+// by returns the kinds that writer writes.
+func (t Topic) by(writer string) []string {
+	var names []string
+	for _, k := range t.Holds {
+		if k.Writer == writer {
+			names = append(names, k.Name)
+		}
+	}
+	return names
 }
 
 // A Processor is a consumer group that turns topics into topics.
 type Processor struct {
 	Name string
+	// Service is what the processor belongs to; some have several.
+	Service string
 	// Group is the name of the Kafka consumer group.
-	Group   string
-	Inputs  []string
+	Group string
+	// Inputs are joined by key and partition.
+	Inputs []string
+	// Lookups are compacted topics that the processor reads in full, whatever
+	// their partitions are.
+	Lookups []string
 	Outputs []string
 	// Table is the compacted topic behind the processor's state; it is empty
 	// for a processor without.
 	Table string
 	// DeadLetters is where the engine puts what this processor cannot read.
 	DeadLetters string
+	// Journal is where the engine writes down the order in which records and
+	// timers came; it is empty where that does not matter.
+	Journal string
+	// Parked is where the engine keeps the keys whose records wait behind a dead
+	// letter; it is empty for a processor that does not park.
+	Parked string
+	// Retry is where the engine is told what to do about dead letters.
+	Retry string
 }
 
-// A Topology is the whole map. Its order is the order in which it is printed.
+// A Topology is the whole map. Its order is the order in which it is printed,
+// and that of the processors the order in which an order goes through them.
 type Topology struct {
 	Topics     []Topic
 	Processors []Processor
-}
-
-// Options are what a user may choose about the default topology.
-type Options struct {
-	// Prefix is put before the names of the four event topics, and no others.
-	Prefix string
-	// App names the groups, the tables and the dead letters; empty is "tally".
-	App string
-	// Partitions is the count of every topic; 0 is DefaultPartitions.
-	Partitions int32
-	// Replication is the number of copies; 0 is the broker's default.
-	Replication int16
-}
-
-// Names are the names that a set of options gives to what the processors and
-// the commands speak of.
-type Names struct {
-	Orders, Payments, Confirmations, Exceptions string
-
-	ConfirmGroup, ConfirmTable, DeadLetters string
-}
-
-// Names returns the names that the default topology has under these options.
-func (o Options) Names() Names {
-	app := cmp.Or(o.App, "tally")
-	return Names{
-		Orders:        o.Prefix + "orders",
-		Payments:      o.Prefix + "payments",
-		Confirmations: o.Prefix + "confirmations",
-		Exceptions:    o.Prefix + "exceptions",
-		ConfirmGroup:  app + "-confirm",
-		ConfirmTable:  app + "-confirm-table",
-		DeadLetters:   app + "-dead-letters",
-	}
-}
-
-// Confirm is the name of the processor that joins orders and payments.
-const Confirm = "confirm"
-
-// Default returns the topology of the main job: orders and payments from
-// outside, joined by one processor into confirmations and exceptions.
-func Default(o Options) Topology {
-	n := o.Names()
-	event := Topic{
-		Key:         "order",
-		Partitions:  cmp.Or(o.Partitions, DefaultPartitions),
-		Replication: cmp.Or(o.Replication, -1),
-		Cleanup:     Delete,
-		Retention:   Forever,
-		MaxBytes:    MaxMessageBytes,
-	}
-	topic := func(name, owner string, holds ...string) Topic {
-		t := event
-		t.Name, t.Owner, t.Holds = name, owner, holds
-		return t
-	}
-	table := topic(n.ConfirmTable, Confirm, "ConfirmRow")
-	table.Cleanup = Compact
-	dead := topic(n.DeadLetters, Engine, "the record as it came")
-	dead.Key = "as it came"
-	return Topology{
-		Topics: []Topic{
-			topic(n.Orders, Outside, "OrderPlaced", "OrderCancelled", "OrderRejected"),
-			topic(n.Payments, Outside, "PaymentReceived", "PaymentReversed"),
-			topic(n.Confirmations, Confirm, "OrderConfirmed"),
-			topic(n.Exceptions, Confirm, "PaymentExcess", "PaymentMismatch", "PaymentUnmatched",
-				"ConfirmedPaymentReversed", "OrderCancelRefused", "OrderConflicted", "PaymentConflicted"),
-			table,
-			dead,
-		},
-		Processors: []Processor{{
-			Name:        Confirm,
-			Group:       n.ConfirmGroup,
-			Inputs:      []string{n.Orders, n.Payments},
-			Outputs:     []string{n.Confirmations, n.Exceptions},
-			Table:       n.ConfirmTable,
-			DeadLetters: n.DeadLetters,
-		}},
-	}
 }
 
 // Topic returns the topic of that name.
@@ -183,8 +162,25 @@ func (t Topology) Processor(name string) (Processor, bool) {
 	return t.Processors[i], true
 }
 
-// Copartitioned returns the topics that must have as many partitions as each
-// other, because p joins them by partition: its inputs and its table.
+// Services returns the names of the services, in the order of their processors.
+func (t Topology) Services() []string {
+	var names []string
+	for _, p := range t.Processors {
+		if !slices.Contains(names, p.Service) {
+			names = append(names, p.Service)
+		}
+	}
+	return names
+}
+
+// Of returns the processors of a service.
+func (t Topology) Of(service string) []Processor {
+	return slices.DeleteFunc(slices.Clone(t.Processors),
+		func(p Processor) bool { return p.Service != service })
+}
+
+// Copartitioned returns the topics that p joins by key and partition: its inputs
+// and its table.
 func (p Processor) Copartitioned() []string {
 	names := slices.Clone(p.Inputs)
 	if p.Table != "" {
@@ -193,13 +189,22 @@ func (p Processor) Copartitioned() []string {
 	return names
 }
 
+// even returns all topics that must have as many partitions as each other: what
+// p joins, and what the engine keeps for each partition of it.
+func (p Processor) even() []string {
+	return append(p.Copartitioned(), p.kept()...)
+}
+
+// kept returns the topics that the engine keeps for p alone.
+func (p Processor) kept() []string { return named(p.Journal, p.Parked, p.Retry) }
+
 // writes returns all topics that p, or the engine for p, writes.
 func (p Processor) writes() []string {
-	names := slices.Clone(p.Outputs)
-	for _, name := range []string{p.Table, p.DeadLetters} {
-		if name != "" {
-			names = append(names, name)
-		}
-	}
-	return names
+	names := append(slices.Clone(p.Outputs), named(p.Table, p.DeadLetters)...)
+	return append(names, p.kept()...)
+}
+
+// named returns the names that are not empty.
+func named(names ...string) []string {
+	return slices.DeleteFunc(names, func(name string) bool { return name == "" })
 }

