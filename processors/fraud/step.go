@@ -100,7 +100,7 @@ func Step(rules Rules, row *Row, e Placed) (*Row, *tallyv1.OrderCheckEvent) {
 	}
 	entries := prune(row.GetEntries(), e.Stream-2*rules.window())
 	if near := count(entries, e.Recorded, rules.window()); near >= rules.maxEntries() {
-		return row, verdict(e, fmt.Sprintf("too many orders: %d more within %s", near,
+		return row, verdict(e, fmt.Sprintf("too many orders: %d others within %s", near,
 			cmp.Or(rules.Window, DefaultWindow)))
 	}
 	entries = makeRoom(entries, e.Recorded, rules.maxEntries())
