@@ -29,7 +29,7 @@ func apply(t *rapid.T, rules confirm.Rules, row *confirm.Row, r record) (*confir
 		t.Fatalf("Step changed the row it was given")
 	}
 	if next == nil {
-		t.Fatalf("no row after %s", r)
+		return nil, spoken(t, out)
 	}
 	again, err := schemas.ConfirmRows.Unmarshal(encode(t, next))
 	if err != nil {
@@ -38,6 +38,14 @@ func apply(t *rapid.T, rules confirm.Rules, row *confirm.Row, r record) (*confir
 	if !bytes.Equal(encode(t, again), encode(t, next)) {
 		t.Fatalf("the row %+v does not survive its codec", next)
 	}
+	if schemas.ConfirmRowDeadline(encode(t, next)) != next.Deadline {
+		t.Fatalf("the deadline of %+v is not found in its bytes", next)
+	}
+	return next, spoken(t, out)
+}
+
+// spoken is what Step said, which has to be valid.
+func spoken(t *rapid.T, out confirm.Outcomes) []said {
 	var all []said
 	if c := out.Confirmed; c != nil {
 		b, err := schemas.Confirmations.Marshal(c)
@@ -53,10 +61,13 @@ func apply(t *rapid.T, rules confirm.Rules, row *confirm.Row, r record) (*confir
 		}
 		all = append(all, said{"exceptions", x.GetMeta().GetId(), string(b)})
 	}
-	return next, all
+	return all
 }
 
 func encode(t *rapid.T, row *confirm.Row) []byte {
+	if row == nil {
+		return nil
+	}
 	b, err := schemas.ConfirmRows.Marshal(row)
 	if err != nil {
 		t.Fatal(err)
@@ -64,13 +75,17 @@ func encode(t *rapid.T, row *confirm.Row) []byte {
 	return b
 }
 
-// run applies a log to nothing.
+// run applies a log to nothing, under the rules of most users.
 func run(t *rapid.T, log []record) (*confirm.Row, []said) {
+	return runBy(t, confirm.DefaultRules(), log)
+}
+
+func runBy(t *rapid.T, rules confirm.Rules, log []record) (*confirm.Row, []said) {
 	var row *confirm.Row
 	var all []said
 	for _, r := range log {
 		var more []said
-		row, more = apply(t, confirm.Rules{}, row, r)
+		row, more = apply(t, rules, row, r)
 		all = append(all, more...)
 	}
 	return row, all
@@ -144,13 +159,14 @@ func duplicates(t *rapid.T) {
 // was said on it is acknowledged, before the offset is.
 func TestCrashesLoseNothing(t *testing.T) { rapid.Check(t, crashes) }
 
-func crashes(t *rapid.T) {
-	log := drawWhole(t)
+func crashes(t *rapid.T) { crash(t, confirm.DefaultRules(), drawWhole(t)) }
+
+func crash(t *rapid.T, rules confirm.Rules, log []record) {
 	if len(log) == 0 {
 		return
 	}
-	wantRow, want := run(t, log)
-	rules := confirm.Rules{RepeatSpeech: true}
+	wantRow, want := runBy(t, rules, log)
+	rules.RepeatSpeech = true
 	var row *confirm.Row
 	var all []said
 	left := rapid.IntRange(0, 4).Draw(t, "crashes")
@@ -189,6 +205,8 @@ func replays(t *rapid.T) {
 		return
 	}
 	wantRow, want := run(t, slices.Concat(orders, payments))
+	rules := confirm.DefaultRules()
+	rules.RepeatSpeech = true
 	var row *confirm.Row
 	var all []said
 	o, p := 0, 0
@@ -197,7 +215,7 @@ func replays(t *rapid.T) {
 		if o == len(orders) || p < len(payments) && rapid.Bool().Draw(t, "payment") {
 			r, at = payments, &p
 		}
-		next, more := apply(t, confirm.Rules{RepeatSpeech: true}, row, r[*at])
+		next, more := apply(t, rules, row, r[*at])
 		row = next
 		if left == 0 || rapid.IntRange(0, 3).Draw(t, "crash") > 0 {
 			*at++
@@ -313,5 +331,10 @@ func FuzzStep(f *testing.F) {
 		crashes(t)
 		replays(t)
 		money(t)
+		firings(t)
+		refunds(t)
+		lapsedCrashes(t)
+		digests(t)
+		wild(t)
 	}))
 }

@@ -25,9 +25,10 @@ type Outcomes struct {
 // nothing, row itself is returned. All events of one row must be about the same
 // order.
 //
-// If the row's deadline is before the time of e, the row lapses first. When
-// exactly a firing comes ([Lapsed]), or whether one comes at all before the next
-// record, therefore makes no difference.
+// If the row's deadline is before the time of e, the row lapses first, and if e
+// opens what was over before it came, that lapses at once. When exactly a firing
+// comes ([Lapsed]), or whether one comes at all before the next record, therefore
+// makes no difference.
 //
 // What Step says follows from the causes of each event alone: its id, its time
 // and its content are the same, whichever of the causes came last.
@@ -53,6 +54,7 @@ func Step(rules Rules, row *Row, e Event) (*Row, Outcomes) {
 	}
 	if s.taken {
 		s.redate()
+		s.lapseAtOnce(e)
 	}
 	switch {
 	case s.taken, s.lapsed && !s.gone:

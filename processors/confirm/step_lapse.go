@@ -35,6 +35,24 @@ func (s *step) lapse(e Event) {
 	}
 }
 
+// lapseAtOnce lets lapse what e has opened too late: an order that was due before
+// it came and that is not covered by what came before it, payments that wait for
+// longer than they may. A row that is settled stays whole until the next event.
+func (s *step) lapseAtOnce(e Event) {
+	at := s.row.Deadline
+	if at == 0 || at >= e.clock().latest() {
+		return
+	}
+	switch s.row.State {
+	case tallyv1.ConfirmRow_AWAITING_ORDER:
+		s.abandon(at)
+	case tallyv1.ConfirmRow_PENDING:
+		s.expire(at)
+	case tallyv1.ConfirmRow_CONFIRMED, tallyv1.ConfirmRow_CANCELLED,
+		tallyv1.ConfirmRow_REJECTED, tallyv1.ConfirmRow_EXPIRED, tallyv1.ConfirmRow_ABANDONED:
+	}
+}
+
 // abandon gives payments up whose order has not come.
 func (s *step) abandon(at int64) {
 	s.own(0)
