@@ -8,7 +8,7 @@ import (
 
 // account adds up, without the rules: each record of a key gets one disposition,
 // each coin one fate, and what was said is held against both.
-func (s *Shard) account(key string, h *history, row *confirm.Row) {
+func (s *Shard) account(key string, h *history, row *confirm.Row, forgotten bool) {
 	state, fates := confirm.Dispositions(row)
 	a := accounting{s: s, key: key, h: h, row: row, fates: map[string]confirm.Fate{}}
 	for _, f := range fates {
@@ -16,7 +16,20 @@ func (s *Shard) account(key string, h *history, row *confirm.Row) {
 	}
 	a.orders(state)
 	a.payments()
-	a.spoken(state)
+	if !forgotten {
+		a.spoken(state)
+		return
+	}
+	// The rules said things anew of what they had forgotten: only compare can tell
+	// what they should have said.
+	s.report.Forgotten++
+	for _, f := range fates {
+		m := Money{
+			Excess: f.Excess, Mismatched: f.Mismatched, Unmatched: f.Unmatched,
+			Expired: f.Expired, Late: f.Late,
+		}
+		s.report.money(f.Currency).Owed += m.returned()
+	}
 }
 
 // An accounting is the adding up of one key.
@@ -37,7 +50,13 @@ func (a *accounting) orders(state confirm.Disposition) {
 	r := a.s.report
 	for _, in := range a.h.orders {
 		switch e := in.(type) {
+		case nil:
+			a.dispose("passed over")
 		case confirm.Placed:
+			if e.Validated != a.s.rules.RequireValidation {
+				a.dispose("passed over")
+				continue
+			}
 			if placed == nil {
 				placed = e.Order
 				r.Orders++
@@ -52,7 +71,7 @@ func (a *accounting) orders(state confirm.Disposition) {
 				continue
 			}
 			ended = true
-			if state == confirm.Confirmed {
+			if state == confirm.Confirmed || state == confirm.Expired {
 				a.dispose("cancel refused")
 			} else {
 				a.dispose("cancel " + string(state))
@@ -70,6 +89,8 @@ func (a *accounting) state(state confirm.Disposition, placed *tallyv1.OrderPlace
 		r.Pending++
 	case confirm.Confirmed:
 		r.Confirmed++
+	case confirm.Expired:
+		r.Expired++
 	case confirm.Cancelled, confirm.Rejected:
 		if placed != nil {
 			r.Cancelled++
@@ -87,7 +108,7 @@ func (a *accounting) state(state confirm.Disposition, placed *tallyv1.OrderPlace
 			a.row.Order.Total, a.row.Order.Currency)
 	case over && !ended:
 		a.s.differ(kindRow, a.key, "the order is %s, and nothing that came in says so", state)
-	case ended && state != confirm.Confirmed && !over:
+	case ended && state != confirm.Confirmed && state != confirm.Expired && !over:
 		a.s.differ(kindRow, a.key, "a cancel came in, the order is %q", state)
 	}
 }
@@ -158,6 +179,7 @@ func (a *accounting) received(p *tallyv1.PaymentReceived) {
 	r.money(p.GetAmount().GetCurrency()).add(Money{
 		Received: amount, Confirmed: f.Confirmed, Pending: f.Pending, Excess: f.Excess,
 		Mismatched: f.Mismatched, Unmatched: f.Unmatched, Reversed: f.Reversed,
+		Expired: f.Expired, Late: f.Late,
 	})
 	a.dispose("payment " + a.fateOf(p.GetPaymentId(), f, ok))
 }
@@ -187,9 +209,14 @@ func (a *accounting) fateOf(id string, f confirm.Fate, kept bool) string {
 		case tallyv1.ConfirmRow_MISMATCHED:
 			r.Mismatched++
 			return "mismatched"
-		case tallyv1.ConfirmRow_UNMATCHED:
+		case tallyv1.ConfirmRow_UNMATCHED, tallyv1.ConfirmRow_UNKNOWN:
 			r.Unmatched++
 			return "unmatched"
+		case tallyv1.ConfirmRow_RETURNED:
+			return "expired"
+		case tallyv1.ConfirmRow_LATE:
+			r.Late++
+			return "late"
 		case tallyv1.ConfirmRow_REVERSED:
 			r.Reversed++
 			return "reversed"
@@ -237,9 +264,11 @@ func (a *accounting) shares(c *tallyv1.OrderConfirmed) {
 	}
 }
 
-// excess holds what was said to be too much against the row.
+// excess holds what was said to be too much against the row, and adds up what was
+// said to have to go back.
 func (a *accounting) excess() {
 	said := map[string]int64{}
+	owed := map[string]bool{}
 	for _, out := range a.h.exceptions {
 		m, err := schemas.Exceptions.Unmarshal(out.value)
 		if err != nil {
@@ -248,6 +277,10 @@ func (a *accounting) excess() {
 		}
 		if x := m.GetPaymentExcess(); x != nil {
 			said[x.GetPaymentId()] = x.GetExcess().GetMinor()
+		}
+		if x := m.GetRefundOwed(); x != nil && !owed[m.GetMeta().GetId()] {
+			owed[m.GetMeta().GetId()] = true
+			a.s.report.money(x.GetAmount().GetCurrency()).Owed += x.GetAmount().GetMinor()
 		}
 	}
 	for id, f := range a.fates {

@@ -6,10 +6,9 @@
 // ([confirm.Step]) to what came in, and compares what they say with what was
 // said; and it adds up, record by record and coin by coin, without the rules.
 //
-// Orders and payments arrive in two topics, and how a worker merged them is not
-// recorded. For most orders that makes no difference, and the comparison is
-// exact. Where a cancel, a rejection or a reversal is involved it does; then
-// what was said must be what some merge of the two gives.
+// Orders and payments arrive in two topics, and deadlines by the clock. In which
+// order a worker took them in is in the group's journal (see the package of that
+// name), which the audit follows.
 package audit
 
 import (
@@ -42,6 +41,8 @@ type Report struct {
 	Confirmed  int64 `json:"confirmed"`  // orders
 	Pending    int64 `json:"pending"`    // orders that are not covered yet
 	Cancelled  int64 `json:"cancelled"`  // orders, rejected ones with them
+	Expired    int64 `json:"expired"`    // orders that were not paid in time
+	Late       int64 `json:"late"`       // payments that came after that
 	Excess     int64 `json:"excess"`     // payments of which a part was too much
 	Waiting    int64 `json:"waiting"`    // payments of which nothing is decided yet
 	Unmatched  int64 `json:"unmatched"`  // payments
@@ -54,8 +55,11 @@ type Report struct {
 	// Money is what became of the money, by currency, in minor units.
 	Money map[string]*Money `json:"money"`
 
-	// Compared says how many keys were compared in which way.
-	Compared Compared `json:"compared"`
+	// Compared is how many keys were recomputed and compared, byte for byte.
+	Compared int64 `json:"compared"`
+	// Forgotten is how many of them had their row deleted, after the time for which
+	// settled orders are kept. What came for them later was judged as new.
+	Forgotten int64 `json:"forgotten"`
 	// InFlight is how many keys were left out because a worker was at them while
 	// the audit began.
 	InFlight int64 `json:"in_flight"`
@@ -76,11 +80,20 @@ type Money struct {
 	Excess     int64 `json:"excess"`
 	Mismatched int64 `json:"mismatched"`
 	Unmatched  int64 `json:"unmatched"`
+	Expired    int64 `json:"expired"`
+	Late       int64 `json:"late"`
 	Reversed   int64 `json:"reversed"`
+	// Owed is what was said to have to go back. It is part of the others.
+	Owed int64 `json:"owed"`
+}
+
+// returned is what has to go back: all that ended and is not in a confirmation.
+func (m *Money) returned() int64 {
+	return m.Excess + m.Mismatched + m.Unmatched + m.Expired + m.Late
 }
 
 func (m *Money) spent() int64 {
-	return m.Confirmed + m.Pending + m.Excess + m.Mismatched + m.Unmatched + m.Reversed
+	return m.Confirmed + m.Pending + m.returned() + m.Reversed
 }
 
 func (m *Money) add(o Money) {
@@ -90,17 +103,10 @@ func (m *Money) add(o Money) {
 	m.Excess += o.Excess
 	m.Mismatched += o.Mismatched
 	m.Unmatched += o.Unmatched
+	m.Expired += o.Expired
+	m.Late += o.Late
 	m.Reversed += o.Reversed
-}
-
-// Compared says in how many ways keys were compared.
-type Compared struct {
-	// Exactly: row and events are, byte for byte, those that the rules give.
-	Exactly int64 `json:"exactly"`
-	// ByMerge: they are those that the rules give for some merge of the inputs.
-	ByMerge int64 `json:"by_merge"`
-	// ByMoney: there are too many merges; the sums and the dispositions hold.
-	ByMoney int64 `json:"by_money"`
+	m.Owed += o.Owed
 }
 
 // A Difference is one thing that is not as it must be.
@@ -173,6 +179,8 @@ func (r *Report) merge(o *Report) {
 	r.Confirmed += o.Confirmed
 	r.Pending += o.Pending
 	r.Cancelled += o.Cancelled
+	r.Expired += o.Expired
+	r.Late += o.Late
 	r.Excess += o.Excess
 	r.Waiting += o.Waiting
 	r.Unmatched += o.Unmatched
@@ -184,9 +192,8 @@ func (r *Report) merge(o *Report) {
 	for currency, m := range o.Money {
 		r.money(currency).add(*m)
 	}
-	r.Compared.Exactly += o.Compared.Exactly
-	r.Compared.ByMerge += o.Compared.ByMerge
-	r.Compared.ByMoney += o.Compared.ByMoney
+	r.Compared += o.Compared
+	r.Forgotten += o.Forgotten
 	r.InFlight += o.InFlight
 	r.Unprocessed += o.Unprocessed
 	for _, d := range o.Differences {
@@ -201,6 +208,10 @@ func (r *Report) balance() {
 		if m := r.Money[currency]; m.Received != m.spent() {
 			r.differ(Difference{Kind: kindMoney, Key: currency, Detail: fmt.Sprintf(
 				"%d were received, %d have a fate: %+v", m.Received, m.spent(), *m)})
+		}
+		if m := r.Money[currency]; m.Owed != m.returned() {
+			r.differ(Difference{Kind: kindMoney, Key: currency, Detail: fmt.Sprintf(
+				"%d have to go back, %d were said to: %+v", m.returned(), m.Owed, *m)})
 		}
 	}
 	var sum int64

@@ -30,6 +30,16 @@ type world struct {
 	confirmations, exceptions []*kgo.Record
 	table, dead               []*kgo.Record
 	rows                      map[string]*confirm.Row
+	rules                     confirm.Rules
+	sequence                  []done // what came in, in its order
+}
+
+// A done is a record, or a timer under a key.
+type done struct {
+	record  *kgo.Record
+	refused bool
+	timer   string
+	at      int64
 }
 
 func newWorld(t testing.TB) *world {
@@ -55,8 +65,11 @@ func add(log *[]*kgo.Record, topic, key string, value []byte) *kgo.Record {
 
 // step does what the worker does with one event.
 func (w *world) step(key string, e confirm.Event) {
-	next, out := confirm.Step(confirm.Rules{}, w.rows[key], e)
-	if next != w.rows[key] {
+	next, out := confirm.Step(w.rules, w.rows[key], e)
+	if next == nil && w.rows[key] != nil {
+		add(&w.table, "table", key, nil)
+		delete(w.rows, key)
+	} else if next != w.rows[key] {
 		value, err := schemas.ConfirmRows.Marshal(next)
 		w.must(err)
 		add(&w.table, "table", key, value)
@@ -78,6 +91,7 @@ func (w *world) order(key string, e *tallyv1.OrderEvent) {
 	value, err := schemas.Orders.Marshal(e)
 	w.must(err)
 	r := add(&w.orders, "orders", key, value)
+	w.sequence = append(w.sequence, done{record: r})
 	w.step(key, confirm.OfOrder(e, confirm.ClockOf(r.Timestamp, time.Time{})))
 }
 
@@ -85,6 +99,7 @@ func (w *world) payment(key string, e *tallyv1.PaymentEvent) {
 	value, err := schemas.Payments.Marshal(e)
 	w.must(err)
 	r := add(&w.payments, "payments", key, value)
+	w.sequence = append(w.sequence, done{record: r})
 	w.step(key, confirm.OfPayment(e, confirm.ClockOf(r.Timestamp, time.Time{})))
 }
 
@@ -117,7 +132,15 @@ func (w *world) reverse(key, id string) {
 // bad sends a record that goes to the dead letters.
 func (w *world) bad(key, value string) {
 	r := add(&w.payments, "payments", key, []byte(value))
+	w.sequence = append(w.sequence, done{record: r, refused: true})
 	w.bury(r, "malformed")
+}
+
+// lapse lets the deadline of a row come.
+func (w *world) lapse(key string) {
+	at := w.rows[key].Deadline
+	w.sequence = append(w.sequence, done{timer: key, at: at})
+	w.step(key, confirm.Lapsed{OrderID: key, At: at})
 }
 
 func (w *world) bury(r *kgo.Record, class string) {
@@ -137,14 +160,7 @@ func (w *world) bury(r *kgo.Record, class string) {
 // audit audits the world.
 func (w *world) audit(repeats bool) *audit.Report {
 	w.t.Helper()
-	letters := audit.DeadLetters{}
-	for _, r := range w.dead {
-		w.must(letters.Add(r, "g"))
-	}
-	s := audit.NewShard(topics, letters, repeats)
-	for _, r := range slices.Concat(w.orders, w.payments) {
-		s.Input(r, false)
-	}
+	s := w.shard(repeats)
 	for _, r := range w.confirmations {
 		s.Confirmation(r)
 	}
@@ -155,6 +171,30 @@ func (w *world) audit(repeats bool) *audit.Report {
 		s.Row(r)
 	}
 	return s.Whole()
+}
+
+// shard is an audit that has taken in what came in.
+func (w *world) shard(repeats bool) *audit.Shard {
+	w.t.Helper()
+	letters := audit.DeadLetters{}
+	for _, r := range w.dead {
+		w.must(letters.Add(r, "g"))
+	}
+	rules := w.rules
+	rules.RepeatSpeech = repeats
+	s := audit.NewShard(topics, letters, rules)
+	for _, d := range w.sequence {
+		switch {
+		case d.record == nil:
+			s.Timer(d.timer, d.at, 0)
+		case !slices.Contains(w.orders, d.record) && !slices.Contains(w.payments, d.record):
+		case d.refused:
+			s.Refused(d.record)
+		default:
+			s.Input(d.record, 0)
+		}
+	}
+	return s
 }
 
 // everyday is a world in which most things happen once.
@@ -186,18 +226,18 @@ func TestEveryday(t *testing.T) {
 	got := fmt.Sprintf("orders %d payments %d confirmed %d pending %d excess %d waiting %d "+
 		"mismatched %d duplicates %d conflicted %d invalid %d records %d exactly %d",
 		r.Orders, r.Payments, r.Confirmed, r.Pending, r.Excess, r.Waiting, r.Mismatched,
-		r.Duplicates, r.Conflicted, r.Invalid, r.Records, r.Compared.Exactly)
+		r.Duplicates, r.Conflicted, r.Invalid, r.Records, r.Compared)
 	want := "orders 4 payments 6 confirmed 3 pending 1 excess 1 waiting 2 " +
 		"mismatched 1 duplicates 2 conflicted 1 invalid 1 records 14 exactly 5"
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	if got, want := *r.Money["EUR"], (audit.Money{
-		Received: 314, Confirmed: 200, Pending: 104, Excess: 10,
+		Received: 314, Confirmed: 200, Pending: 104, Excess: 10, Owed: 10,
 	}); got != want {
 		t.Errorf("EUR: got %+v, want %+v", got, want)
 	}
-	if got, want := *r.Money["USD"], (audit.Money{Received: 7, Mismatched: 7}); got != want {
+	if got, want := *r.Money["USD"], (audit.Money{Received: 7, Mismatched: 7, Owed: 7}); got != want {
 		t.Errorf("USD: got %+v, want %+v", got, want)
 	}
 }
@@ -256,7 +296,7 @@ func TestTampered(t *testing.T) {
 		}, `money "EUR": 314 were received, 313 have a fate`},
 		{
 			"a dead letter removed", func(w *world) { w.dead = nil },
-			`dead letter "plain" at payments/0@8: a bad record is not in the dead letters`,
+			`dead letter "plain" at payments/0@8: a record that was refused is not in the dead letters`,
 		},
 		{
 			"a dead letter twice", func(w *world) { w.bury(w.payments[8], "malformed") },
@@ -264,7 +304,7 @@ func TestTampered(t *testing.T) {
 		},
 		{
 			"a good record refused", func(w *world) { w.bury(w.payments[0], "check") },
-			`dead letter "plain" at payments/0@0: a good record is in the dead letters`,
+			`dead letter "plain" at payments/0@0: a record that was processed is in the dead letters`,
 		},
 		{
 			"an order lost", func(w *world) { w.orders = w.orders[1:] },
@@ -295,10 +335,8 @@ func TestTampered(t *testing.T) {
 // already.
 func TestInFlight(t *testing.T) {
 	w := everyday(t)
-	s := audit.NewShard(topics, audit.DeadLetters{}, false)
-	for _, r := range slices.Concat(w.orders, w.payments[:8]) {
-		s.Input(r, string(r.Key) == "plain" && r.Topic == "payments")
-	}
+	s := w.shard(false)
+	s.InFlight([]byte("plain"))
 	for _, r := range w.confirmations[:1] { // of the key in flight
 		s.Confirmation(r)
 	}
@@ -355,8 +393,8 @@ func TestJSON(t *testing.T) {
 	}
 }
 
-// TestMerges draws orders, payments, cancels and reversals in any order: the
-// audit knows but the two topics, and yet accepts what came out.
+// TestMerges draws orders, payments, cancels, reversals and deadlines in any order:
+// the audit accepts what came out of them.
 func TestMerges(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := drawWorld(t, rt)
@@ -395,46 +433,49 @@ func TestMergeDecides(t *testing.T) {
 			}
 		}
 		r := w.audit(false)
-		if r.Audit != audit.OK || r.Confirmed != c.confirmed || r.Compared.ByMerge != 1 {
+		if r.Audit != audit.OK || r.Confirmed != c.confirmed {
 			t.Errorf("%s: %d confirmed, %v", c.story, r.Confirmed, r.Differences)
 		}
 	}
 }
 
-// TestTooManyMerges has a key whose records can be merged in more ways than can
-// be tried: the sums still have to hold.
-func TestTooManyMerges(t *testing.T) {
+// TestDeadlines has orders that expire, payments that come late or for nobody, and
+// rows that are cut down and deleted.
+func TestDeadlines(t *testing.T) {
 	w := newWorld(t)
-	w.place("a", 100)
-	for i := range 20 {
-		w.pay("a", fmt.Sprint("p", i), 10, "EUR")
-		w.cancel("a")
-	}
+	w.rules = confirm.DefaultRules()
+	w.place("unpaid", 100)
+	w.pay("unpaid", "p1", 40, "EUR")
+	w.lapse("unpaid")
+	w.pay("unpaid", "p2", 60, "EUR")
+	w.pay("nobody", "p3", 5, "EUR")
+	w.lapse("nobody")
+	w.place("paid", 10)
+	w.pay("paid", "p4", 10, "EUR")
+	w.lapse("paid")                // cut down
+	w.pay("paid", "p4", 10, "EUR") // and still known
+	w.lapse("nobody")
+	w.lapse("nobody") // deleted
 	r := w.audit(false)
-	if r.Audit != audit.OK || r.Compared.ByMoney != 1 || r.Cancelled != 1 {
-		t.Fatalf("got %+v", r)
+	if r.Audit != audit.OK {
+		t.Fatalf("differences: %v", r.Differences)
 	}
-	add(&w.confirmations, "confirmations", "a", everyday(t).confirmations[0].Value)
-	if r = w.audit(false); r.Audit != audit.Differences {
-		t.Error("a confirmation of a cancelled order was not noticed")
+	if got, want := *r.Money["EUR"], (audit.Money{
+		Received: 115, Confirmed: 10, Expired: 40, Late: 60, Unmatched: 5, Owed: 105,
+	}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
-	w = newWorld(t)
-	w.place("a", 10)
-	for i := range 20 {
-		w.pay("a", fmt.Sprint("p", i), 10, "EUR")
-		w.cancel("a")
+	if r.Expired != 1 || r.Late != 1 || r.Confirmed != 1 || r.Duplicates != 1 {
+		t.Errorf("got %+v", r)
 	}
-	if r := w.audit(false); r.Audit != audit.OK || r.Compared.ByMoney != 1 || r.Confirmed != 1 {
-		t.Fatalf("got %+v", r)
-	}
-	w.confirmations = nil
+	w.exceptions = w.exceptions[1:]
 	if r := w.audit(false); r.Audit != audit.Differences {
-		t.Error("a missing confirmation was not noticed")
+		t.Error("a removed event was not noticed")
 	}
 }
 
-// TestMergesTampered takes something away or puts something in, and holds that
-// no merge explains it.
+// TestMergesTampered takes something away or puts something in, and holds that the
+// audit notices.
 func TestMergesTampered(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := drawWorld(t, rt)
@@ -457,7 +498,10 @@ func TestMergesTampered(t *testing.T) {
 
 func drawWorld(t *testing.T, rt *rapid.T) *world {
 	w := newWorld(t)
-	kinds := []string{"place", "place", "cancel", "reverse", "reverse", "pay", "pay", "pay"}
+	w.rules = confirm.DefaultRules()
+	kinds := []string{
+		"place", "place", "cancel", "reverse", "reverse", "pay", "pay", "pay", "lapse",
+	}
 	for range rapid.IntRange(1, 12).Draw(rt, "n") {
 		key := rapid.SampledFrom([]string{"a", "a", "b"}).Draw(rt, "key")
 		id := rapid.SampledFrom([]string{"p", "q", "r"}).Draw(rt, "payment")
@@ -466,6 +510,10 @@ func drawWorld(t *testing.T, rt *rapid.T) *world {
 			w.place(key, rapid.Int64Range(0, 3).Draw(rt, "total"))
 		case "cancel":
 			w.cancel(key)
+		case "lapse":
+			if w.rows[key] != nil && w.rows[key].Deadline != 0 {
+				w.lapse(key)
+			}
 		case "reverse":
 			w.reverse(key, id)
 		case "pay":

@@ -9,86 +9,44 @@ import (
 	"tallystick/schemas"
 )
 
-// maxMerges bounds how many merges of a key's two inputs are tried.
-const maxMerges = 2000
-
-// compare applies the rules to what came in for a key, and holds what they give
-// against what was said and what is in the table.
-func (s *Shard) compare(key string, h *history) {
-	if !mergeMatters(h) {
-		want := s.outcome(nil, slices.Concat(h.orders, h.payments))
-		s.exactly(key, h, want)
-		s.report.Compared.Exactly++
-		return
-	}
-	if merges(len(h.orders), len(h.payments)) > maxMerges {
-		s.report.Compared.ByMoney++
-		return
-	}
-	s.report.Compared.ByMerge++
-	if !s.someMerge(h, outcome{}, h.orders, h.payments) {
-		s.differ(kindRow, key, "no merge of its %d orders' and %d payments' records gives its row, "+
-			"its %d confirmations and its %d exceptions", len(h.orders), len(h.payments),
-			len(h.confirmations), len(h.exceptions))
-	}
-}
-
-// mergeMatters tells whether the result depends on how the two inputs of the
-// key were merged, which nobody recorded.
-func mergeMatters(h *history) bool {
-	for _, in := range h.orders {
-		if _, ended := in.(confirm.Ended); ended && len(h.orders)+len(h.payments) > 1 {
-			return true
-		}
-	}
-	for _, in := range h.payments {
-		if _, reversed := in.(confirm.Reversed); reversed {
-			return len(h.orders) > 0
-		}
-	}
-	return false
-}
-
-// merges is in how many ways two sequences can be merged, cut off well above
-// the limit.
-func merges(a, b int) int {
-	n := 1
-	for i := 1; i <= min(a, b); i++ {
-		n = n * (max(a, b) + i) / i
-		if n > 1000*maxMerges {
-			break
-		}
-	}
-	return n
+// compare applies the rules to what came in for a key, in the order of the
+// journal, and holds what they give against what was said and what is in the
+// table.
+func (s *Shard) compare(key string, h *history) outcome {
+	want := s.outcome(s.rules, h.events)
+	s.exactly(key, h, want)
+	s.report.Compared++
+	return want
 }
 
 // An outcome is what the rules give: the row, and all that is said on the way.
 type outcome struct {
 	row                       *confirm.Row
 	confirmations, exceptions [][]byte
-	err                       error
+	// forgotten says that the row was deleted on the way, after which the rules know
+	// nothing of the key any more.
+	forgotten bool
+	err       error
 }
 
-// outcome applies the rules to the inputs, in their order.
-func (s *Shard) outcome(row *confirm.Row, inputs []confirm.Event) outcome {
-	o := outcome{row: row}
-	for _, in := range inputs {
-		o = s.then(o, in)
-	}
-	return o
-}
-
-// then is the outcome after one more input. The one before stays as it is.
-func (s *Shard) then(o outcome, in confirm.Event) outcome {
-	next, said := confirm.Step(s.rules, o.row, in)
-	o.row = next
-	if said.Confirmed != nil {
-		value, err := schemas.Confirmations.Marshal(said.Confirmed)
-		o.confirmations, o.err = append(slices.Clip(o.confirmations), value), firstOf(o.err, err)
-	}
-	for _, e := range said.Exceptions {
-		value, err := schemas.Exceptions.Marshal(e)
-		o.exceptions, o.err = append(slices.Clip(o.exceptions), value), firstOf(o.err, err)
+// outcome applies rules to events, in their order.
+func (s *Shard) outcome(rules confirm.Rules, events []confirm.Event) outcome {
+	var o outcome
+	for _, e := range events {
+		if e == nil {
+			continue // nothing that the processor has to do with
+		}
+		next, said := confirm.Step(rules, o.row, e)
+		o.forgotten = o.forgotten || o.row != nil && next == nil
+		o.row = next
+		if said.Confirmed != nil {
+			value, err := schemas.Confirmations.Marshal(said.Confirmed)
+			o.confirmations, o.err = append(o.confirmations, value), firstOf(o.err, err)
+		}
+		for _, x := range said.Exceptions {
+			value, err := schemas.Exceptions.Marshal(x)
+			o.exceptions, o.err = append(o.exceptions, value), firstOf(o.err, err)
+		}
 	}
 	return o
 }
@@ -100,40 +58,18 @@ func firstOf(a, b error) error {
 	return b
 }
 
-// someMerge tries the merges of what is left of the two inputs after o until one
-// gives what was found.
-func (s *Shard) someMerge(h *history, o outcome, orders, payments []confirm.Event) bool {
-	if len(orders) == 0 && len(payments) == 0 {
-		return s.equal(h, o)
-	}
-	if len(orders) > 0 && s.someMerge(h, s.then(o, orders[0]), orders[1:], payments) {
-		return true
-	}
-	return len(payments) > 0 && s.someMerge(h, s.then(o, payments[0]), orders, payments[1:])
-}
-
-// equal tells whether what was found is o.
-func (s *Shard) equal(h *history, o outcome) bool {
-	row, err := schemas.ConfirmRows.Marshal(o.row)
-	if err != nil || o.err != nil || !bytes.Equal(row, h.row) {
-		return false
-	}
-	missing, extra := s.unequal(o.confirmations, h.confirmations)
-	if len(missing)+len(extra) > 0 {
-		return false
-	}
-	missing, extra = s.unequal(o.exceptions, h.exceptions)
-	return len(missing)+len(extra) == 0
-}
-
 // exactly names everything in which what was found is not what the rules give.
 func (s *Shard) exactly(key string, h *history, want outcome) {
 	if want.err != nil {
 		s.differ(kindRow, key, "what the rules say cannot be written: %v", want.err)
 		return
 	}
-	row, err := schemas.ConfirmRows.Marshal(want.row)
-	if err != nil || !bytes.Equal(row, h.row) {
+	var row []byte
+	var err error
+	if want.row != nil {
+		row, err = schemas.ConfirmRows.Marshal(want.row)
+	}
+	if err != nil || (row == nil) != (h.row == nil) || !bytes.Equal(row, h.row) {
 		s.differ(kindRow, key, "the table has %s, the rules give %s", rowText(h.row), rowText(row))
 	}
 	s.said(kindConfirmation, key, want.confirmations, h.confirmations, confirmationText)
@@ -189,6 +125,9 @@ func (s *Shard) unequal(want [][]byte, got []output) (missing [][]byte, extra []
 }
 
 func rowText(value []byte) string {
+	if value == nil {
+		return "no row"
+	}
 	row, err := schemas.ConfirmRows.Unmarshal(value)
 	if err != nil {
 		return fmt.Sprintf("%d bytes that are no row", len(value))

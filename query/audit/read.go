@@ -8,20 +8,25 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 
+	"tallystick/processors/confirm"
 	"tallystick/query/replay"
+	"tallystick/topology/keyhash"
 )
 
 // Options say how a cluster is audited.
 type Options struct {
 	Topics Topics
-	// Repeats allows that things were said more than once, as at-least-once
-	// delivery does after a crash.
-	Repeats bool
+	// Rules are those of the workers. RepeatSpeech allows that things were said
+	// more than once, as at-least-once delivery does after a crash.
+	Rules confirm.Rules
+	// Retried returns the record that a record of a retry topic asks to process
+	// again, and false if it asks for something else. It may be nil.
+	Retried func(*kgo.Record) (*kgo.Record, bool)
+	// Retries is that topic; empty if there is none.
+	Retries string
 	// Patience is how long to wait for transactions that are open.
 	Patience time.Duration
 	// Progress is told how many records were read, from several goroutines.
@@ -36,23 +41,27 @@ type Options struct {
 // Partitions are audited one after the other, a few at a time: it takes the
 // memory of the records of these.
 func Cluster(ctx context.Context, cl *kgo.Client, o Options) (*Report, error) {
-	before, err := finished(ctx, cl, o.Topics)
-	if err != nil {
-		return nil, err
-	}
 	t := o.Topics
-	log, err := replay.Open(ctx, cl, o.Patience, t.Orders, t.Payments, t.Confirmations,
-		t.Exceptions, t.Table, t.DeadLetters)
+	before, err := replay.Open(ctx, cl, o.Patience, t.Journal)
 	if err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
-	after, err := finished(ctx, cl, o.Topics)
+	said, err := replay.Open(ctx, cl, o.Patience, t.Confirmations, t.Exceptions, t.Table, t.DeadLetters)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("audit: %w", err)
 	}
-	r := reader{Options: o, log: log, before: before, after: after, letters: DeadLetters{}}
-	for p := range log.Partitions(t.DeadLetters) {
-		for record, err := range r.records(ctx, t.DeadLetters, p) {
+	// The journal is looked at last: what is in the others is in it as well.
+	inputs := []string{t.Orders, t.Payments, t.Journal}
+	if o.Retries != "" {
+		inputs = append(inputs, o.Retries)
+	}
+	came, err := replay.Open(ctx, cl, o.Patience, inputs...)
+	if err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	r := reader{Options: o, before: before, said: said, came: came, letters: DeadLetters{}}
+	for p := range said.Partitions(t.DeadLetters) {
+		for record, err := range r.counted(said.Records(ctx, t.DeadLetters, p)) {
 			if err == nil {
 				err = r.letters.Add(record, t.Group)
 			}
@@ -64,51 +73,42 @@ func Cluster(ctx context.Context, cl *kgo.Client, o Options) (*Report, error) {
 	return r.all(ctx)
 }
 
-// finished is how far the group has come in its inputs.
-func finished(ctx context.Context, cl *kgo.Client, t Topics) (kadm.OffsetResponses, error) {
-	at, err := kadm.NewClient(cl).FetchOffsets(kadm.RequireStable(ctx), t.Group)
-	if errors.Is(err, kerr.GroupIDNotFound) {
-		return nil, nil // no worker has ever run
-	}
-	if err == nil {
-		err = at.Error()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("audit: offsets of group %s: %w", t.Group, err)
-	}
-	return at, nil
-}
-
 // A reader feeds shards from the log.
 type reader struct {
 	Options
-	log           *replay.Log
-	before, after kadm.OffsetResponses
-	letters       DeadLetters
+	before  *replay.Log // the journal, before anything else was looked at
+	said    *replay.Log // outputs and table
+	came    *replay.Log // inputs and journal
+	letters DeadLetters
 }
 
-// all audits every partition. Where the topics have different numbers of
-// partitions, all of them make one shard.
+// ErrUneven means that topics which are joined by partition have different numbers
+// of them.
+var ErrUneven = errors.New("audit: topics have different numbers of partitions")
+
+// all audits every partition.
 func (r *reader) all(ctx context.Context) (*Report, error) {
-	n := r.log.Partitions(r.Topics.Orders)
-	shards := make([][]int32, 0, n)
-	for p := range n {
-		shards = append(shards, []int32{p})
-	}
-	for _, topic := range []string{
-		r.Topics.Payments, r.Topics.Confirmations, r.Topics.Exceptions, r.Topics.Table,
+	t := r.Topics
+	n := r.came.Partitions(t.Orders)
+	for topic, m := range map[string]int32{
+		t.Payments: r.came.Partitions(t.Payments), t.Journal: r.came.Partitions(t.Journal),
+		t.Table: r.said.Partitions(t.Table),
 	} {
-		if r.log.Partitions(topic) != n {
-			shards = [][]int32{nil}
+		if m != n {
+			return nil, fmt.Errorf("%w: %s has %d, %s has %d", ErrUneven, t.Orders, n, topic, m)
 		}
 	}
-	reports := make([]*Report, len(shards))
+	outputs, err := r.outputs(ctx, int(n))
+	if err != nil {
+		return nil, err
+	}
+	reports := make([]*Report, n)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(min(runtime.GOMAXPROCS(0), 4))
-	for i, partitions := range shards {
+	for p := range n {
 		g.Go(func() error {
 			var err error
-			reports[i], err = r.shard(ctx, partitions)
+			reports[p], err = r.shard(ctx, p, outputs[p])
 			return err
 		})
 	}
@@ -123,83 +123,104 @@ func (r *reader) all(ctx context.Context) (*Report, error) {
 	return whole, nil
 }
 
-// shard audits the partitions, all of them if none is named.
-func (r *reader) shard(ctx context.Context, partitions []int32) (*Report, error) {
-	s := NewShard(r.Topics, r.letters, r.Repeats)
-	for _, topic := range []string{r.Topics.Orders, r.Topics.Payments} {
-		err := r.each(ctx, topic, partitions, func(p int32) error { return r.inputs(ctx, s, topic, p) })
-		if err != nil {
-			return nil, err
+// outputs tells which partitions of the outputs belong to which shard. Where they
+// are as many as the inputs', it is the one of the same number; else all of them
+// are read for each shard, which takes the keys that are its own.
+func (r *reader) outputs(ctx context.Context, n int) ([][]spoken, error) {
+	shards := make([][]spoken, n)
+	for _, topic := range []string{r.Topics.Confirmations, r.Topics.Exceptions, r.Topics.Table} {
+		m := r.said.Partitions(topic)
+		for p := range n {
+			if int(m) == n {
+				shards[p] = append(shards[p], spoken{topic, int32(p), false})
+				continue
+			}
+			for q := range m {
+				shards[p] = append(shards[p], spoken{topic, q, true})
+			}
 		}
 	}
-	for _, out := range []struct {
-		topic string
-		take  func(*kgo.Record)
-	}{
-		{r.Topics.Confirmations, s.Confirmation},
-		{r.Topics.Exceptions, s.Exception},
-		{r.Topics.Table, s.Row},
-	} {
-		err := r.each(ctx, out.topic, partitions, func(p int32) error {
-			for record, err := range r.records(ctx, out.topic, p) {
-				if err != nil {
-					return err
-				}
-				out.take(record)
+	return shards, ctx.Err()
+}
+
+// spoken is a partition of an output; mixed if it has keys of several shards.
+type spoken struct {
+	topic     string
+	partition int32
+	mixed     bool
+}
+
+// shard audits one partition.
+func (r *reader) shard(ctx context.Context, p int32, outputs []spoken) (*Report, error) {
+	s := NewShard(r.Topics, r.letters, r.Rules)
+	if err := r.inputs(ctx, s, p); err != nil {
+		return nil, err
+	}
+	n := r.came.Partitions(r.Topics.Orders)
+	for _, out := range outputs {
+		for record, err := range r.counted(r.said.Records(ctx, out.topic, out.partition)) {
+			if err != nil {
+				return nil, err
 			}
-			return nil
-		})
-		if err != nil {
-			return nil, err
+			if out.mixed && keyhash.Partition(record.Key, n) != p {
+				continue
+			}
+			switch out.topic {
+			case r.Topics.Confirmations:
+				s.Confirmation(record)
+			case r.Topics.Exceptions:
+				s.Exception(record)
+			default:
+				s.Row(record)
+			}
 		}
 	}
 	return s.Close(), nil
 }
 
-func (r *reader) each(
-	ctx context.Context, topic string, partitions []int32, do func(int32) error,
-) error {
-	if partitions == nil {
-		for p := range r.log.Partitions(topic) {
-			partitions = append(partitions, p)
-		}
-	}
-	for _, p := range partitions {
-		if err := ctx.Err(); err != nil {
+// inputs feeds what the journal of one partition says was done, and counts what
+// was not done yet.
+func (r *reader) inputs(ctx context.Context, s *Shard, p int32) error {
+	settled := r.before.Span(r.Topics.Journal, p).End
+	next := map[string]int64{}
+	for d, err := range r.came.Merged(ctx, r.Topics.Journal, p) {
+		if err != nil {
 			return err
 		}
-		if err := do(p); err != nil {
-			return err
+		if d.Record != nil {
+			next[d.Record.Topic] = d.Record.Offset + 1
+			if r.Progress != nil {
+				r.Progress(1)
+			}
 		}
-	}
-	return nil
-}
-
-// inputs feeds one partition of an input: what was finished before the outputs
-// were looked at, and what may have been finished since.
-func (r *reader) inputs(ctx context.Context, s *Shard, topic string, p int32) error {
-	span := r.log.Span(topic, p)
-	done, seen := r.offset(r.before, topic, p), r.offset(r.after, topic, p)
-	for record, err := range r.counted(r.log.Range(ctx, topic, p, span.Start, span.End)) {
 		switch {
-		case err != nil:
-			return err
-		case record.Offset >= seen:
-			s.report.Unprocessed++
+		case d.Segment >= settled && d.Record != nil:
+			s.InFlight(d.Record.Key)
+		case d.Segment >= settled:
+			s.InFlight([]byte(d.Fired.RowKey()))
+		case d.Record == nil:
+			s.Timer(d.Fired.RowKey(), d.Fired.At, d.Stream)
+		case r.Retries != "" && d.Record.Topic == r.Retries:
+			if again, ok := r.Retried(d.Record); ok && !d.Refused {
+				s.Retried(again, d.Stream)
+			}
+		case d.Refused:
+			s.Refused(d.Record)
 		default:
-			s.Input(record, record.Offset >= done)
+			s.Input(d.Record, d.Stream)
+		}
+	}
+	for _, topic := range []string{r.Topics.Orders, r.Topics.Payments} {
+		span := r.came.Span(topic, p)
+		from := max(next[topic], span.Start)
+		for _, err := range r.came.Range(ctx, topic, p, from, span.End) {
+			if err != nil {
+				return err
+			}
+			s.report.Unprocessed++
 		}
 	}
 	return nil
-}
-
-func (r *reader) offset(at kadm.OffsetResponses, topic string, p int32) int64 {
-	o, _ := at.Lookup(topic, p)
-	return max(0, o.At)
-}
-
-func (r *reader) records(ctx context.Context, topic string, p int32) iter.Seq2[*kgo.Record, error] {
-	return r.counted(r.log.Records(ctx, topic, p))
 }
 
 // counted tells the progress of a sequence.

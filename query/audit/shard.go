@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"google.golang.org/protobuf/proto"
@@ -18,7 +17,7 @@ import (
 
 // Topics names what is audited.
 type Topics struct {
-	Orders, Payments, Confirmations, Exceptions, Table, DeadLetters string
+	Orders, Payments, Confirmations, Exceptions, Table, DeadLetters, Journal string
 	// Group is the consumer group whose dead letters count.
 	Group string
 }
@@ -58,6 +57,9 @@ func (d DeadLetters) Add(r *kgo.Record, group string) error {
 			r.Topic, r.Partition, r.Offset, err)
 	}
 	origin := Origin{h["tally.topic"], int32(partition), offset}
+	if h["tally.retry"] != "" {
+		return nil // it failed again; its first letter counts
+	}
 	if known := d[origin]; known != nil {
 		known.Count++
 		return nil
@@ -91,26 +93,38 @@ type history struct {
 	row                       []byte
 	inFlight                  bool
 
-	orders, payments []confirm.Event // of inputs, once decoded
+	// Of inputs, once decoded: all in their order, and those of each topic.
+	events, orders, payments []confirm.Event
 }
 
+// An input is a record that came in, or a deadline that came.
 type input struct {
-	payment bool
-	at      int64 // the record's timestamp, in milliseconds
-	value   string
+	kind   inputKind
+	at     int64 // its timestamp, in microseconds
+	stream int64 // the stream time, likewise
+	value  string
 }
+
+type inputKind byte
+
+const (
+	inOrder inputKind = iota
+	inPayment
+	inTimer
+)
 
 type output struct {
 	offset int64
 	value  []byte
 }
 
-// NewShard returns a shard of an audit. The dead letters are those of all
-// partitions; the shard only reads them. With repeats, what was said may have
-// been said again, as at-least-once delivery does after a crash.
-func NewShard(topics Topics, letters DeadLetters, repeats bool) *Shard {
+// NewShard returns a shard of an audit by the rules that the workers have. The dead
+// letters are those of all partitions; the shard only reads them. With RepeatSpeech
+// among the rules, what was said may have been said again, as at-least-once
+// delivery does after a crash.
+func NewShard(topics Topics, letters DeadLetters, rules confirm.Rules) *Shard {
 	return &Shard{
-		topics: topics, letters: letters, rules: confirm.Rules{RepeatSpeech: repeats},
+		topics: topics, letters: letters, rules: rules,
 		keys: map[string]*history{}, report: NewReport(),
 	}
 }
@@ -124,24 +138,66 @@ func (s *Shard) key(key []byte) *history {
 	return h
 }
 
-// Input takes in a record of one of the two inputs. A record in flight is one
-// that a worker may or may not have finished when the outputs were read.
-func (s *Shard) Input(r *kgo.Record, inFlight bool) {
+// InFlight notes that a worker was at a key while the outputs were read. The key is
+// left out.
+func (s *Shard) InFlight(key []byte) { s.key(key).inFlight = true }
+
+// Timer takes in a deadline that came, in the order of the journal.
+func (s *Shard) Timer(key string, at, stream int64) {
+	h := s.key([]byte(key))
+	h.inputs = append(h.inputs, input{inTimer, at, stream, key})
+}
+
+// Input takes in a record that a callback finished, in the order of the journal;
+// stream is the stream time then. Records that were refused go to Refused.
+func (s *Shard) Input(r *kgo.Record, stream int64) {
+	origin := Origin{r.Topic, r.Partition, r.Offset}
+	if letter := s.letters[origin]; letter != nil {
+		s.report.differ(Difference{
+			kindDeadLetter, string(r.Key), origin.String(),
+			"a record that was processed is in the dead letters: " + letter.Reason,
+		})
+	}
+	s.take(r, stream)
+}
+
+func (s *Shard) take(r *kgo.Record, stream int64) {
+	s.report.Records++
+	kind := inOrder
+	if r.Topic != s.topics.Orders {
+		kind = inPayment
+	}
+	if reason := s.fault(r); reason != "" {
+		s.report.differ(Difference{
+			kindDeadLetter, string(r.Key), Origin{r.Topic, r.Partition, r.Offset}.String(),
+			"a bad record is not in the dead letters: " + reason,
+		})
+		s.report.Dispositions["invalid"]++
+		return
+	}
+	h := s.key(r.Key)
+	h.inputs = append(h.inputs, input{kind, r.Timestamp.UnixMicro(), stream, string(r.Value)})
+}
+
+// Retried takes in a record that was refused before and then processed after all.
+func (s *Shard) Retried(r *kgo.Record, stream int64) {
+	s.report.Records--
+	s.report.Invalid--
+	s.report.Dispositions["invalid"]--
+	s.take(r, stream)
+}
+
+// Refused takes in a record that no callback finished.
+func (s *Shard) Refused(r *kgo.Record) {
 	origin := Origin{r.Topic, r.Partition, r.Offset}
 	letter := s.letters[origin]
 	reason := s.fault(r)
-	if inFlight {
-		if reason == "" {
-			s.key(r.Key).inFlight = true
-		}
-		return
-	}
 	s.report.Records++
 	switch {
-	case reason != "" && letter == nil:
+	case letter == nil:
 		s.report.differ(Difference{
 			kindDeadLetter, string(r.Key), origin.String(),
-			"a bad record is not in the dead letters: " + reason,
+			"a record that was refused is not in the dead letters: " + reason,
 		})
 	case reason == "" && letter != nil && own(letter.Class):
 		s.report.differ(Difference{
@@ -154,36 +210,47 @@ func (s *Shard) Input(r *kgo.Record, inFlight bool) {
 			fmt.Sprintf("it is in the dead letters %d times", letter.Count),
 		})
 	}
-	if letter != nil || reason != "" {
-		s.report.Invalid++
-		s.report.Dispositions["invalid"]++
-		return
-	}
-	h := s.key(r.Key)
-	h.inputs = append(h.inputs, input{
-		r.Topic != s.topics.Orders, r.Timestamp.UnixMilli(), string(r.Value),
-	})
+	s.report.Invalid++
+	s.report.Dispositions["invalid"]++
 }
 
 // unpack decodes the inputs of a key.
 func (h *history) unpack() error {
 	for _, in := range h.inputs {
-		clock := confirm.ClockOf(time.UnixMilli(in.at), time.Time{})
-		if in.payment {
+		at := confirm.Clock{Recorded: in.at, Stream: in.stream}
+		var e confirm.Event
+		switch in.kind {
+		case inTimer:
+			e = confirm.Lapsed{OrderID: in.value, At: in.at}
+		case inPayment:
 			m, err := schemas.Payments.Unmarshal([]byte(in.value))
 			if err != nil {
 				return err
 			}
-			h.payments = append(h.payments, confirm.OfPayment(m, clock))
-			continue
+			e = confirm.OfPayment(m, at)
+			h.payments = append(h.payments, e)
+		case inOrder:
+			m, err := schemas.Orders.Unmarshal([]byte(in.value))
+			if err != nil {
+				return err
+			}
+			e = confirm.OfOrder(m, at)
+			h.orders = append(h.orders, e)
 		}
-		m, err := schemas.Orders.Unmarshal([]byte(in.value))
-		if err != nil {
-			return err
-		}
-		h.orders = append(h.orders, confirm.OfOrder(m, clock))
+		h.events = append(h.events, e)
 	}
 	return nil
+}
+
+// records is how many of the inputs were records.
+func (h *history) records() int64 {
+	n := int64(0)
+	for _, in := range h.inputs {
+		if in.kind != inTimer {
+			n++
+		}
+	}
+	return n
 }
 
 // fault says why a worker should have refused an input; it is empty for a good
@@ -246,7 +313,7 @@ func (s *Shard) Close() *Report {
 		h := s.keys[key]
 		if h.inFlight {
 			s.report.InFlight++
-			s.report.Records -= int64(len(h.inputs))
+			s.report.Records -= h.records()
 		} else {
 			s.judge(key, h)
 		}
@@ -269,38 +336,37 @@ func (s *Shard) judge(key string, h *history) {
 		s.lost(h)
 		return
 	}
-	row, ok := s.row(key, h)
-	if !ok {
-		return
+	want := s.compare(key, h)
+	if row := s.row(key, h, want); row != nil {
+		s.account(key, h, row, want.forgotten)
+	} else {
+		s.lost(h)
 	}
-	s.compare(key, h)
-	s.account(key, h, row)
 }
 
-// row decodes the row of the table.
-func (s *Shard) row(key string, h *history) (*confirm.Row, bool) {
-	if len(h.inputs) == 0 {
-		s.differ(kindRow, key, "nothing came in for it, and it has a row: %t, %d confirmations, "+
-			"%d exceptions", h.row != nil, len(h.confirmations), len(h.exceptions))
-		return nil, false
+// row returns the row by which the records of a key are accounted for: that of the
+// table, or, if it was cut down or deleted on the way, what it would be otherwise.
+// It is nil if there is none; what differs is told by compare.
+func (s *Shard) row(key string, h *history, want outcome) *confirm.Row {
+	if want.forgotten || want.row != nil && want.row.Digest != nil {
+		whole := s.rules
+		whole.KeepSettled = 0
+		return s.outcome(whole, h.events).row
 	}
-	if h.row == nil {
-		s.differ(kindRow, key, "the table has no row")
-		s.lost(h)
-		return nil, false
+	if h.row == nil || len(h.inputs) == 0 {
+		return nil
 	}
 	row, err := schemas.ConfirmRows.Unmarshal(h.row)
 	if err != nil {
 		s.differ(kindRow, key, "the row cannot be read: %v", err)
-		s.lost(h)
-		return nil, false
+		return nil
 	}
-	return row, true
+	return row
 }
 
 // lost counts the records of a key without a readable row.
 func (s *Shard) lost(h *history) {
-	s.report.Dispositions["lost"] += int64(len(h.inputs))
+	s.report.Dispositions["lost"] += h.records()
 }
 
 func (s *Shard) differ(kind, key, format string, args ...any) {
