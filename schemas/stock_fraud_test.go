@@ -98,12 +98,12 @@ func TestPlainRows(t *testing.T) {
 	show(t, schemas.StockRows, read(t, schemas.StockRows, "080a100718022003"),
 		`{"on_hand":"10","reserved":"7","owed":"2","shipped":"3"}`)
 	show(t, schemas.FraudRows,
-		read(t, schemas.FraudRows, "0a100a026f3110b0091a0345555220072801"),
-		`{"entries":[{"order_id":"o1","minor":"1200","currency":"EUR","at_us":"7","suspected":true}]}`)
+		read(t, schemas.FraudRows, "0a130a026f3110b0091a0345555220072a03776879"),
+		`{"entries":[{"order_id":"o1","minor":"1200","currency":"EUR","at_us":"7","reason":"why"}]}`)
 
 	for _, bad := range []string{
 		"08", "2801", "080a2801", // cut off, only a field that is not known, and one more
-		"0a120a026f3110b0091a03455552200728013001", // one within an entry
+		"0a150a026f3110b0091a0345555220072a037768793001", // one within an entry
 	} {
 		b, err := hex.DecodeString(bad)
 		if err != nil {

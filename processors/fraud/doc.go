@@ -30,7 +30,8 @@
 //   - An order that its row knows says nothing new when it comes again, even with
 //     another content. One that the row has let go, or has not kept, is judged
 //     anew, as a rule in the same words and under the same id. Who takes orders
-//     in places each one once.
+//     in places each one once. With RepeatSpeech the verdict is said again, in the
+//     same words, as at-least-once delivery needs it.
 //   - An order without a customer cannot be added to anything and is cleared. It
 //     is handed on under its own id, and no row is kept: when it comes again, the
 //     same is said under the same id.

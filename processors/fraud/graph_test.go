@@ -103,7 +103,7 @@ func sendThrough(t *testing.T, names fraud.Topics) {
 		}
 	}
 	row, _ := gkt.TableValue("tally-fraud-table", "c1").(*fraud.Row)
-	if len(row.GetEntries()) != 2 || !row.GetEntries()[1].GetSuspected() {
+	if len(row.GetEntries()) != 2 || row.GetEntries()[1].GetReason() == "" {
 		t.Errorf("row: %v", row)
 	}
 	stop()

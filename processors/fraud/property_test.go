@@ -3,6 +3,7 @@ package fraud_test
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -164,6 +165,48 @@ func TestOldOrdersAreLetGo(t *testing.T) {
 			if oldest := row.GetEntries()[0].GetAtUs(); oldest <= stream-2*window {
 				t.Fatalf("an order of %d is kept at %d", oldest, stream)
 			}
+		}
+	})
+}
+
+// TestCrashesLoseNothing: with RepeatSpeech, at-least-once delivery loses no
+// verdict and changes none, wherever it breaks: before the row is stored, before
+// what was said is acknowledged, before the offset is.
+func TestCrashesLoseNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rules := fraud.Rules{Window: window * time.Microsecond, Limit: 20}
+		var log []fraud.Placed
+		want := map[string]string{}
+		var row *fraud.Row
+		for i := range rapid.IntRange(1, 12).Draw(t, "orders") {
+			e := draw(t, fmt.Sprintf("o%d", i), window) // none is let go
+			next, check := fraud.Step(rules, row, e)
+			row, log = next, append(log, e)
+			want[e.Order.GetOrderId()] = check.String()
+		}
+		rules.RepeatSpeech, row = true, nil
+		got := map[string]string{}
+		left := rapid.IntRange(0, 4).Draw(t, "crashes")
+		for i := 0; i < len(log); i++ {
+			next, check := fraud.Step(rules, row, log[i])
+			crash := left > 0 && rapid.IntRange(0, 3).Draw(t, "crash") == 0
+			if !crash || rapid.Bool().Draw(t, "row stored") {
+				row = next
+			}
+			if !crash || rapid.Bool().Draw(t, "said") {
+				id := log[i].Order.GetOrderId()
+				if said, ok := got[id]; ok && said != check.String() {
+					t.Fatalf("said %q, and then %q", said, check)
+				}
+				got[id] = check.String()
+			}
+			if crash {
+				left--
+				i -= rapid.IntRange(0, i).Draw(t, "behind") + 1
+			}
+		}
+		if !maps.Equal(got, want) {
+			t.Fatalf("said %q, want %q", got, want)
 		}
 	})
 }

@@ -34,6 +34,10 @@ type Rules struct {
 	// MaxEntries is how many orders a row keeps, and so how many a customer may
 	// place within the window.
 	MaxEntries int
+	// RepeatSpeech makes Step say again, in the same words, what it has said of an
+	// order that comes again. It goes with at-least-once delivery: there the row
+	// may have been stored and the verdict be lost.
+	RepeatSpeech bool
 }
 
 // Validate tells what is wrong with the rules.
@@ -93,10 +97,14 @@ func Step(rules Rules, row *Row, e Placed) (*Row, *tallyv1.OrderCheckEvent) {
 	if o.GetCustomerId() == "" {
 		return row, verdict(e, "")
 	}
-	if slices.ContainsFunc(row.GetEntries(), func(x *tallyv1.FraudRow_Entry) bool {
-		return x.GetOrderId() == o.GetOrderId()
-	}) {
-		return row, nil
+	for _, x := range row.GetEntries() {
+		switch {
+		case x.GetOrderId() != o.GetOrderId():
+		case rules.RepeatSpeech:
+			return row, verdict(e, x.GetReason())
+		default:
+			return row, nil
+		}
 	}
 	entries := prune(row.GetEntries(), e.Stream-2*rules.window())
 	if near := count(entries, e.Recorded, rules.window()); near >= rules.maxEntries() {
@@ -107,7 +115,7 @@ func Step(rules Rules, row *Row, e Placed) (*Row, *tallyv1.OrderCheckEvent) {
 	reason := exceeds(rules, entries, e)
 	entry := &tallyv1.FraudRow_Entry{
 		OrderId: o.GetOrderId(), Minor: o.GetTotal().GetMinor(),
-		Currency: o.GetTotal().GetCurrency(), AtUs: e.Recorded, Suspected: reason != "",
+		Currency: o.GetTotal().GetCurrency(), AtUs: e.Recorded, Reason: reason,
 	}
 	i := len(entries)
 	for i > 0 && entries[i-1].GetAtUs() > e.Recorded {
@@ -161,7 +169,7 @@ func exceeds(rules Rules, entries []*tallyv1.FraudRow_Entry, e Placed) string {
 	o, window := e.Order.GetTotal(), rules.window()
 	var near []*tallyv1.FraudRow_Entry
 	for _, x := range entries {
-		if x.GetCurrency() == o.GetCurrency() && !x.GetSuspected() &&
+		if x.GetCurrency() == o.GetCurrency() && x.GetReason() == "" &&
 			distance(x.GetAtUs(), e.Recorded) < window {
 			near = append(near, x)
 		}

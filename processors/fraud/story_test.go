@@ -20,7 +20,7 @@ import (
 //
 // Times are minutes; an order without one is a minute later than the one before,
 // and stream time is the latest of them. "nobody" is an order without a customer.
-// "rules [window=M] [limit=N] [entries=N]" sets rules, with 1000 USD always, and
+// "rules [window=M] [limit=N] [entries=N] [repeat-speech]" sets rules, with 1000 USD always, and
 // "forget" begins a new customer.
 func TestStories(t *testing.T) {
 	datadriven.Walk(t, "testdata/stories", func(t *testing.T, path string) {
@@ -52,6 +52,8 @@ func (s *story) command(t *testing.T, d *datadriven.TestData) string {
 			Limit:      number("limit", 0),
 			Limits:     map[string]int64{"USD": 1000},
 			MaxEntries: int(number("entries", 0)),
+
+			RepeatSpeech: d.HasArg("repeat-speech"),
 		}
 		return fmt.Sprintf("%+v\n", s.rules)
 	case "forget":
@@ -117,7 +119,7 @@ func brief(row *fraud.Row) string {
 	for _, x := range row.GetEntries() {
 		part := fmt.Sprintf("%s %d %s at %d", x.GetOrderId(), x.GetMinor(), x.GetCurrency(),
 			x.GetAtUs()/minute(1))
-		if x.GetSuspected() {
+		if x.GetReason() != "" {
 			part += " suspected"
 		}
 		parts = append(parts, part)

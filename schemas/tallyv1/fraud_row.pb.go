@@ -158,8 +158,9 @@ type FraudRow_Entry struct {
 	Currency string `protobuf:"bytes,3,opt,name=currency,proto3" json:"currency,omitempty"`
 	// When it was placed by the time of its record, in microseconds since 1970.
 	AtUs int64 `protobuf:"varint,4,opt,name=at_us,json=atUs,proto3" json:"at_us,omitempty"`
-	// It was suspected, and counts for nothing.
-	Suspected     bool `protobuf:"varint,5,opt,name=suspected,proto3" json:"suspected,omitempty"`
+	// Why it was suspected; such an order counts for nothing. Empty if it was
+	// cleared.
+	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -222,11 +223,11 @@ func (x *FraudRow_Entry) GetAtUs() int64 {
 	return 0
 }
 
-func (x *FraudRow_Entry) GetSuspected() bool {
+func (x *FraudRow_Entry) GetReason() string {
 	if x != nil {
-		return x.Suspected
+		return x.Reason
 	}
-	return false
+	return ""
 }
 
 var File_tally_v1_fraud_row_proto protoreflect.FileDescriptor
@@ -237,15 +238,15 @@ const file_tally_v1_fraud_row_proto_rawDesc = "" +
 	"\x12CustomerOrderEvent\x12\"\n" +
 	"\x04meta\x18\x02 \x01(\v2\x0e.tally.v1.MetaR\x04meta\x12:\n" +
 	"\forder_placed\x18\x03 \x01(\v2\x15.tally.v1.OrderPlacedH\x00R\vorderPlacedB\a\n" +
-	"\x05eventJ\x04\b\x01\x10\x02\"\xc8\x01\n" +
+	"\x05eventJ\x04\b\x01\x10\x02\"\xc2\x01\n" +
 	"\bFraudRow\x122\n" +
-	"\aentries\x18\x01 \x03(\v2\x18.tally.v1.FraudRow.EntryR\aentries\x1a\x87\x01\n" +
+	"\aentries\x18\x01 \x03(\v2\x18.tally.v1.FraudRow.EntryR\aentries\x1a\x81\x01\n" +
 	"\x05Entry\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x14\n" +
 	"\x05minor\x18\x02 \x01(\x03R\x05minor\x12\x1a\n" +
 	"\bcurrency\x18\x03 \x01(\tR\bcurrency\x12\x13\n" +
-	"\x05at_us\x18\x04 \x01(\x03R\x04atUs\x12\x1c\n" +
-	"\tsuspected\x18\x05 \x01(\bR\tsuspectedB$Z\"tallystick/schemas/tallyv1;tallyv1b\x06proto3"
+	"\x05at_us\x18\x04 \x01(\x03R\x04atUs\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reasonB$Z\"tallystick/schemas/tallyv1;tallyv1b\x06proto3"
 
 var (
 	file_tally_v1_fraud_row_proto_rawDescOnce sync.Once
