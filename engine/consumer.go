@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/IBM/sarama"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -29,7 +30,7 @@ func (t tables) ConsumePartition(
 		return nil, err
 	}
 	f := &follower{
-		client: client, topic: topic, partition: partition, log: t.e.log,
+		client: client, topic: topic, partition: partition, log: t.e.log, heard: t.e.heard,
 		messages: make(chan *sarama.ConsumerMessage, laneDepth),
 		errs:     make(chan *sarama.ConsumerError, 1),
 	}
@@ -69,6 +70,7 @@ type follower struct {
 	log       *slog.Logger
 	topic     string
 	partition int32
+	heard     func(place, time.Time)
 	messages  chan *sarama.ConsumerMessage
 	errs      chan *sarama.ConsumerError
 	ctx       context.Context
@@ -86,6 +88,7 @@ func (f *follower) run() {
 				Topic: r.Topic, Partition: r.Partition, Offset: r.Offset,
 				Key: r.Key, Value: r.Value, Timestamp: r.Timestamp,
 			}
+			f.heard(place{r.Topic, r.Partition}, r.Timestamp)
 			select {
 			case f.messages <- m:
 			case <-f.ctx.Done():

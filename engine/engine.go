@@ -50,6 +50,7 @@ type Engine struct {
 	lots   map[int32]*lot         // the keys that are parked, by partition, while assigned
 	counts map[string]int32       // partitions of each input
 	unread map[place]int64        // records behind the last one fetched
+	newest map[place]time.Time    // timestamps of tables that others write
 }
 
 // A place is a partition of a topic.
@@ -73,6 +74,7 @@ func New(cfg Config) (*Engine, error) {
 		ends:   map[place]int64{},
 		counts: map[string]int32{},
 		unread: map[place]int64{},
+		newest: map[place]time.Time{},
 
 		stalled: make(chan struct{}),
 	}

@@ -62,8 +62,10 @@ func TestJoinsAndLooksUpTablesOfOthers(t *testing.T) {
 			put(kgo.TryCommit, joinedTable, "k1", "20")
 			put(kgo.TryCommit, lookedTable, "shop", "Stick")
 		}
-		stop := w.follow(fs)
+		began := time.Now().Add(-testWithin)
+		e, stop := w.follow(fs)
 		w.said(want, "")
+		w.fresh(e, began)
 		if life == 1 { // while it runs
 			put(kgo.TryCommit, joinedTable, "k1", "30")
 			put(kgo.TryCommit, lookedTable, "shop", "Both")
@@ -73,12 +75,29 @@ func TestJoinsAndLooksUpTablesOfOthers(t *testing.T) {
 	}
 }
 
+// fresh checks that the worker can tell how new its copies are.
+func (w *world) fresh(e *engine.Engine, since time.Time) {
+	w.t.Helper()
+	newest := map[string]time.Time{}
+	for _, r := range e.Replicas() {
+		if r.Newest.After(newest[r.Topic]) {
+			newest[r.Topic] = r.Newest
+		}
+	}
+	for _, topic := range []string{string(joinedTable), string(lookedTable)} {
+		if newest[topic].Before(since) || newest[topic].After(time.Now()) {
+			w.t.Errorf("the copy of %s is from %v", topic, newest[topic])
+		}
+	}
+}
+
 // follow runs a processor that emits, for each record on the left, what the two
 // tables hold. It returns how to stop it.
-func (w *world) follow(fs vfs.FS) (stop func()) {
+func (w *world) follow(fs vfs.FS) (e *engine.Engine, stop func()) {
 	w.t.Helper()
 	db := w.open(fs)
-	e, err := engine.New(engine.Config{
+	var err error
+	e, err = engine.New(engine.Config{
 		Brokers: w.cluster.ListenAddrs(), Group: testGroup, Instance: "one", State: db,
 		Interval: 20 * time.Millisecond, SessionTimeout: 6 * time.Second,
 		Logger: slog.New(slog.DiscardHandler),
@@ -97,7 +116,7 @@ func (w *world) follow(fs vfs.FS) (stop func()) {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- e.Run(ctx, g) }()
-	return func() {
+	return e, func() {
 		w.t.Helper()
 		cancel()
 		if err := <-ended; err != nil {
@@ -149,7 +168,7 @@ func TestOpenTransactionsOfOthersDoNotHoldUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stop := w.follow(vfs.NewMem())
+	_, stop := w.follow(vfs.NewMem())
 	w.said("10 Tally", "open")
 	if err := owner.EndTransaction(t.Context(), kgo.TryCommit); err != nil {
 		t.Fatal(err)
@@ -182,7 +201,7 @@ func TestFollowingGoesOnAfterAnError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stop := w.follow(vfs.NewMem())
+	_, stop := w.follow(vfs.NewMem())
 	w.send(joinedTable, "k1=1", "k1=2")
 	w.said("2 <nil>", "")
 	var failed atomic.Bool

@@ -71,6 +71,9 @@ func (t *table) open() error {
 	if err != nil {
 		return err
 	}
+	if !t.e.owns(t.at.topic) {
+		t.e.restoredReplica(ctx, t.at)
+	}
 	t.e.mu.Lock()
 	defer t.e.mu.Unlock()
 	t.e.ends[t.at] = end
