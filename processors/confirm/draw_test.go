@@ -56,6 +56,7 @@ func drawPlaced(t *rapid.T) record {
 		Meta: drawMeta(t),
 		Event: &tallyv1.OrderEvent_OrderPlaced{OrderPlaced: &tallyv1.OrderPlaced{
 			OrderId: "o1", Total: drawMoney(t),
+			CustomerId: rapid.SampledFrom([]string{"", "", "ann"}).Draw(t, "customer"),
 		}},
 	}, drawTime(t))
 }
@@ -84,6 +85,7 @@ func drawReceived(t *rapid.T) record {
 		Meta: drawMeta(t),
 		Event: &tallyv1.PaymentEvent_PaymentReceived{PaymentReceived: &tallyv1.PaymentReceived{
 			PaymentId: drawPaymentID(t), OrderId: "o1", Amount: drawMoney(t),
+			Method: rapid.SampledFrom([]string{"", "", "card"}).Draw(t, "method"),
 		}},
 	}, drawTime(t))
 }

@@ -2,6 +2,7 @@ package confirm_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -130,6 +131,86 @@ func TestGraphRefusesMalformed(t *testing.T) {
 		if err := <-ended; err == nil || !strings.Contains(err.Error(), "is not a") {
 			t.Errorf("%s: the processor ended with %v", topic, err)
 		}
+	}
+}
+
+// inner is a context by a name that is not one of its methods.
+type inner = goka.Context
+
+// streamContext is a context of an engine that has a stream time.
+type streamContext struct {
+	inner
+	stream time.Time
+}
+
+func (c streamContext) StreamTime() time.Time { return c.stream }
+
+// TestGraphLapses: a row lapses by the timers, and by the stream time of a record
+// whose own time is before the deadline; when its time is over it is deleted.
+func TestGraphLapses(t *testing.T) {
+	names := topics
+	names.Timers = "tally-confirm-timers"
+	stream := time.Unix(0, 0)
+	wrap := func(cb goka.ProcessCallback) goka.ProcessCallback {
+		return func(ctx goka.Context, m any) { cb(streamContext{ctx, stream}, m) }
+	}
+	rules := confirm.Rules{
+		PayWithin: time.Minute, KeepSettled: time.Minute, KeepDigest: time.Minute,
+		RequireValidation: true,
+	}
+	gkt := tester.New(t)
+	proc, err := goka.NewProcessor(nil, rules.Define(names, wrap), goka.WithTester(gkt))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- proc.Run(ctx) }()
+	state := func() string {
+		row, _ := gkt.TableValue("tally-confirm-table", "o1").(*confirm.Row)
+		if row == nil {
+			return "none"
+		}
+		return fmt.Sprintf("%s until %d", row.State, row.Deadline/1e6)
+	}
+	validated := &tallyv1.OrderEvent{Event: &tallyv1.OrderEvent_OrderValidated{
+		OrderValidated: &tallyv1.OrderValidated{Order: order(1000).GetOrderPlaced()},
+	}}
+	refused := &tallyv1.OrderEvent{Event: &tallyv1.OrderEvent_OrderRefused{
+		OrderRefused: &tallyv1.OrderRefused{
+			OrderId: "o1", Reason: tallyv1.OrderRefused_ID_TAKEN, Command: "PlaceOrder",
+		},
+	}}
+	second := func(n int64) tester.EmitOption { return tester.WithTime(time.Unix(n, 0)) }
+	for _, step := range []struct {
+		stream int64
+		send   func()
+		want   string
+	}{
+		{10, func() { gkt.Consume("orders", "o1", order(1000), second(10)) }, "none"},
+		{10, func() { gkt.Consume("orders", "o1", refused, second(10)) }, "none"},
+		{10, func() { gkt.Consume("orders", "o1", validated, second(10)) }, "PENDING until 70"},
+		{
+			70, func() { gkt.Consume("payments", "o1", payment("p1", 1), second(70)) },
+			"PENDING until 70",
+		},
+		{
+			71, func() { gkt.Consume("payments", "o1", payment("p2", 1), second(69)) },
+			"EXPIRED until 130",
+		},
+		{71, func() { gkt.Consume(names.Timers, "o1", "stream", second(70)) }, "EXPIRED until 130"},
+		{131, func() { gkt.Consume(names.Timers, "o1", "wall", second(130)) }, "EXPIRED until 190"},
+		{191, func() { gkt.Consume(names.Timers, "o1", "stream", second(190)) }, "none"},
+		{191, func() { gkt.Consume(names.Timers, "o1", "stream", second(190)) }, "none"},
+	} {
+		stream = time.Unix(step.stream, 0)
+		if step.send(); state() != step.want {
+			t.Errorf("at %d the row is %s, want %s", step.stream, state(), step.want)
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 

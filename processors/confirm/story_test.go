@@ -388,9 +388,14 @@ func dispositions(row *confirm.Row) string {
 			name string
 			n    int64
 		}{
-			{"confirmed", f.Confirmed}, {"pending", f.Pending}, {"excess", f.Excess},
-			{"mismatched", f.Mismatched}, {"unmatched", f.Unmatched}, {"expired", f.Expired},
-			{"late", f.Late}, {"reversed", f.Reversed},
+			{"confirmed", f.Confirmed},
+			{"pending", f.Pending},
+			{"excess", f.Excess},
+			{"mismatched", f.Mismatched},
+			{"unmatched", f.Unmatched},
+			{"expired", f.Expired},
+			{"late", f.Late},
+			{"reversed", f.Reversed},
 		} {
 			if part.n != 0 {
 				line += fmt.Sprintf(" %s=%d", part.name, part.n)

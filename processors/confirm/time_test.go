@@ -359,8 +359,10 @@ func TestRules(t *testing.T) {
 		t.Error(err)
 	}
 	for _, r := range []confirm.Rules{
-		{PayWithin: -1}, {OrderWithin: time.Millisecond},
-		{KeepSettled: 2 * confirm.MaxWait}, {KeepDigest: time.Nanosecond},
+		{PayWithin: -1},
+		{OrderWithin: time.Millisecond},
+		{KeepSettled: 2 * confirm.MaxWait},
+		{KeepDigest: time.Nanosecond},
 	} {
 		if r.Validate() == nil {
 			t.Errorf("%+v is valid", r)
