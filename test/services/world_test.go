@@ -63,10 +63,11 @@ func (w *world) send(partitions int32, records ...*kgo.Record) {
 // eventually polls until f holds.
 func (w *world) eventually(what string, f func() bool) {
 	w.t.Helper()
-	for deadline := time.Now().Add(within); !f(); time.Sleep(pause) {
+	for deadline := time.Now().Add(within); !f(); {
 		if time.Now().After(deadline) {
 			w.t.Fatalf("not within %v: %s", within, what)
 		}
+		time.Sleep(pause)
 	}
 }
 
