@@ -72,7 +72,7 @@ func TestCommandContentID(t *testing.T) {
 			CancelOrder: &tallyv1.CancelOrder{OrderId: "o1", Reason: reason},
 		}})
 	}
-	if cancel("a") == cancel("b") || cancel("a") != cancel("a") {
+	if a, again := cancel("a"), cancel("a"); a == cancel("b") || a != again {
 		t.Error("cancels are not told by their reasons")
 	}
 	if id := schemas.CommandID(&tallyv1.OrderCommand{}); id != "" {
