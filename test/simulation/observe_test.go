@@ -177,6 +177,13 @@ func (o *observation) exception(r *kgo.Record) error {
 		c := e.PaymentConflicted
 		say("payment conflicted: %s %d, then %d", c.GetFirst().GetPaymentId(),
 			c.GetFirst().GetAmount().GetMinor(), c.GetSecond().GetAmount().GetMinor())
+	case *tallyv1.ExceptionEvent_OrderWithdrawn:
+		say("withdrawn: %v", e.OrderWithdrawn.GetRejection())
+	case *tallyv1.ExceptionEvent_RefundOwed:
+		p := e.RefundOwed
+		why := strings.ToLower(strings.TrimPrefix(p.GetReason().String(), "ORDER_"))
+		say("refund: %s %d %s %s", p.GetPaymentId(), p.GetAmount().GetMinor(),
+			p.GetAmount().GetCurrency(), why)
 	default:
 		return fmt.Errorf("unknown exception %v", &m)
 	}

@@ -80,6 +80,7 @@ func (a *account) settle() {
 		case m.fact.currency != a.order.currency:
 			m.where = mismatched
 			a.say("mismatch: %s %d %s", m.id, m.fact.minor, m.fact.currency)
+			a.owe(m, m.fact.minor, "wrong_currency")
 		case !a.done:
 			sum += m.fact.minor
 			if sum >= a.order.minor {
@@ -90,6 +91,7 @@ func (a *account) settle() {
 		default:
 			m.where = excess
 			a.say("excess: %s %d of %d", m.id, m.fact.minor, m.fact.minor)
+			a.owe(m, m.fact.minor, excess)
 		}
 	}
 }
@@ -112,6 +114,7 @@ func (a *account) confirm(more int64) {
 		if left == 0 {
 			if more > 0 {
 				a.say("excess: %s %d of %d", m.id, more, m.fact.minor)
+				a.owe(m, more, excess)
 			}
 			break
 		}
@@ -126,6 +129,7 @@ func (a *account) end(f *fact) {
 		a.say("cancel refused: %v", f.kind == rejected)
 	case !a.done && a.ended == "":
 		a.ended = f.kind
+		a.say("withdrawn: %v", f.kind == rejected)
 		for _, m := range a.payments {
 			a.release(m)
 		}
@@ -137,6 +141,14 @@ func (a *account) release(m *money) {
 	if m.where == waiting {
 		m.where = unmatched
 		a.say("unmatched: %s %d %s", m.id, m.fact.minor, a.ended)
+		a.owe(m, m.fact.minor, a.ended)
+	}
+}
+
+// owe says that so much of a payment has to go back.
+func (a *account) owe(m *money, minor int64, why string) {
+	if minor > 0 {
+		a.say("refund: %s %d %s %s", m.id, minor, m.fact.currency, why)
 	}
 }
 

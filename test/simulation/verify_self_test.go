@@ -36,6 +36,7 @@ func sound() *observation {
 				order: "o", id: "2", what: "excess: q 1 of 7",
 				currency: "EUR", where: excess, minor: 1,
 			},
+			{order: "o", id: "4", what: "refund: q 1 EUR excess"},
 		},
 		dead: []string{"payments/0@2"},
 		log:  map[int32][]entry{},
@@ -97,6 +98,7 @@ func TestOracleNotices(t *testing.T) {
 		}},
 		{"no confirmation", "order o:", func(o *observation) { o.said = o.said[1:] }},
 		{"no excess", "money:", func(o *observation) { o.said = o.said[:1] }},
+		{"no refund", "order o:", func(o *observation) { o.said = o.said[:2] }},
 		{"another share", "order o:", func(o *observation) {
 			o.said[0].what = "confirmed: c 10 EUR [p=3 q=7]"
 		}},

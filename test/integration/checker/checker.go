@@ -60,6 +60,7 @@ type order struct {
 	shares        int64
 	excess        int64
 	mismatches    int
+	refunds       map[string]int64 // by currency
 }
 
 // Check reads everything and counts.
@@ -97,7 +98,9 @@ func (c *counter) wrong(format string, args ...any) {
 func (c *counter) order(id string) *order {
 	o := c.orders[id]
 	if o == nil {
-		o = &order{payments: map[string]*tallyv1.Money{}, partition: -1}
+		o = &order{
+			payments: map[string]*tallyv1.Money{}, partition: -1, refunds: map[string]int64{},
+		}
 		c.orders[id] = o
 	}
 	return o
@@ -224,6 +227,9 @@ func (c *counter) exception(r *kgo.Record) {
 		c.Excess[v.PaymentExcess.Excess.GetCurrency()] += v.PaymentExcess.Excess.GetMinor()
 	case *tallyv1.ExceptionEvent_PaymentMismatch:
 		c.order(v.PaymentMismatch.OrderId).mismatches++
+	case *tallyv1.ExceptionEvent_RefundOwed:
+		owed := v.RefundOwed.GetAmount()
+		c.order(v.RefundOwed.OrderId).refunds[owed.GetCurrency()] += owed.GetMinor()
 	default:
 		c.wrong("%s: %T of key %q is not to be expected", at(r), v, r.Key)
 	}
@@ -252,12 +258,30 @@ func (c *counter) judge() {
 		if o.placed != nil && o.mismatches != foreign {
 			c.wrong("order %s has %d mismatches, want %d", id, o.mismatches, foreign)
 		}
+		if owed := o.owed(); !maps.Equal(o.refunds, owed) {
+			c.wrong("order %s has refunds of %v, want %v", id, o.refunds, owed)
+		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.ids)) {
 		if c.ids[id] > 1 {
 			c.wrong("event %s was written %d times", id, c.ids[id])
 		}
 	}
+}
+
+// owed adds up, by currency, what has to go back.
+func (o *order) owed() map[string]int64 {
+	owed := map[string]int64{}
+	if o.placed == nil {
+		return owed
+	}
+	total := o.placed.GetTotal()
+	for _, amount := range o.payments {
+		owed[amount.GetCurrency()] += amount.GetMinor()
+	}
+	owed[total.GetCurrency()] = max(owed[total.GetCurrency()]-total.GetMinor(), 0)
+	maps.DeleteFunc(owed, func(_ string, minor int64) bool { return minor == 0 })
+	return owed
 }
 
 // sums adds up what was paid in the order's currency, and counts what was not.

@@ -47,6 +47,8 @@ const (
 		`"total":{"minor":"100","currency":"EUR"},"payments":[{"payment_id":"p","minor":"100"}]}}`
 	excess = `{"meta":{"id":"x"},"payment_excess":{"payment_id":"p","order_id":"a",` +
 		`"amount":{"minor":"120","currency":"EUR"},"excess":{"minor":"20","currency":"EUR"}}}`
+	refund = `{"meta":{"id":"r"},"refund_owed":{"payment_id":"p","order_id":"a",` +
+		`"amount":{"minor":"20","currency":"EUR"},"reason":"EXCESS"}}`
 )
 
 // TestCheck shows the checker a topic set that is right, and then each of them
@@ -57,13 +59,13 @@ func TestCheck(t *testing.T) {
 		log  log
 		want string
 	}{
-		"right": {log: log{"o": {order, order}, "p": {paid}, "c": {confirmed}, "e": {excess}}},
+		"right": {log: log{"o": {order, order}, "p": {paid}, "c": {confirmed}, "e": {excess, refund}}},
 		"doubled": {
-			log{"o": {order}, "p": {paid}, "c": {confirmed, confirmed}, "e": {excess}},
+			log{"o": {order}, "p": {paid}, "c": {confirmed, confirmed}, "e": {excess, refund}},
 			"order a is confirmed 2 times, want 1",
 		},
 		"missing": {
-			log{"o": {order}, "p": {paid}, "e": {excess}}, "order a is confirmed 0 times, want 1",
+			log{"o": {order}, "p": {paid}, "e": {excess, refund}}, "order a is confirmed 0 times, want 1",
 		},
 		"unpaid": {
 			log{"o": {order}, "c": {confirmed}}, "order a is confirmed 1 times, want 0",
@@ -74,14 +76,18 @@ func TestCheck(t *testing.T) {
 		"excess": {
 			log{"o": {order}, "p": {paid}, "c": {confirmed}}, "order a has an excess of 0",
 		},
+		"refund": {
+			log{"o": {order}, "p": {paid}, "c": {confirmed}, "e": {excess}},
+			"order a has refunds of map[], want map[EUR:20]",
+		},
 		"amount": {
 			log{
-				"o": {order}, "p": {paid}, "e": {excess},
+				"o": {order}, "p": {paid}, "e": {excess, refund},
 				"c": {strings.Replace(confirmed, `"100"`, `"90"`, 1)},
 			}, "its total is",
 		},
 		"lost": {
-			log{"o": {order, "{}"}, "p": {paid}, "c": {confirmed}, "e": {excess}},
+			log{"o": {order, "{}"}, "p": {paid}, "c": {confirmed}, "e": {excess, refund}},
 			"not in the dead letters",
 		},
 	} {
@@ -119,6 +125,7 @@ func TestSamples(t *testing.T) {
 		paid:      protojson.Unmarshal([]byte(paid), new(tallyv1.PaymentEvent)),
 		confirmed: protojson.Unmarshal([]byte(confirmed), new(tallyv1.ConfirmationEvent)),
 		excess:    protojson.Unmarshal([]byte(excess), new(tallyv1.ExceptionEvent)),
+		refund:    protojson.Unmarshal([]byte(refund), new(tallyv1.ExceptionEvent)),
 	} {
 		if err != nil {
 			t.Errorf("%s: %v", sample, err)
