@@ -145,7 +145,8 @@ func (b *builder) chain() {
 		by(InventoryStock, "StockLineReserved", "StockLineRefused")).Inner = Inventory
 	copied := b.events(n.FraudOrders, "customer", by(FraudRekey, "OrderPlaced"))
 	copied.Copies, copied.Inner = n.Orders, Fraud
-	b.events(n.NotifyResults, "order", by(Notify, "results of sending")).Inner = Notify
+	b.events(n.NotifyResults, "order",
+		by(Notify, "AttemptAccepted", "AttemptRefused", "AttemptUnsettled")).Inner = Notify
 	b.checks()
 	b.add(Processor{
 		Name: Validate, Inputs: []string{n.Orders, n.OrderChecks}, Outputs: []string{n.Orders},

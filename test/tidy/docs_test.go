@@ -229,6 +229,11 @@ func TestTopicsHoldWhatTheSchemasSay(t *testing.T) {
 		names.Products:      &tallyv1.ProductEvent{},
 		names.Stock:         &tallyv1.StockEvent{},
 		names.Notices:       &tallyv1.NoticeEvent{},
+
+		names.InventoryRequests: &tallyv1.StockCommand{},
+		names.InventoryReplies:  &tallyv1.StockReplyEvent{},
+		names.FraudOrders:       &tallyv1.CustomerOrderEvent{},
+		names.NotifyResults:     &tallyv1.NotifyResultEvent{},
 	} {
 		var want []string
 		members := envelope.ProtoReflect().Descriptor().Oneofs().Get(0).Fields()
