@@ -41,6 +41,11 @@ type epoch struct {
 	fenced     error
 }
 
+// fetchWait is how long a broker may hold back the answer to a fetch that finds
+// nothing. The client has one at a time per broker: partitions that are added
+// meanwhile, as after a set-up, wait for it.
+const fetchWait = 500 * time.Millisecond
+
 // closePatience is how long a client may take to leave the group.
 const closePatience = 2 * time.Second
 
@@ -107,6 +112,7 @@ func (ep *epoch) connect(ctx context.Context, topics []string) error {
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxPartitionBytes(c.FetchBytes),
 		kgo.FetchMaxBytes(int32(min(c.MaxBytes, 1<<30))),
+		kgo.FetchMaxWait(fetchWait),
 		kgo.SessionTimeout(c.SessionTimeout),
 		kgo.HeartbeatInterval(min(c.SessionTimeout/6, 3*time.Second)),
 		kgo.RebalanceTimeout(max(2*c.TransactionTimeout, c.SessionTimeout)),
