@@ -40,6 +40,10 @@ func FuzzDecode(f *testing.F) {
 		survives(t, schemas.Products, b)
 		survives(t, schemas.Stock, b)
 		survives(t, schemas.Notices, b)
+		survives(t, schemas.StockCommands, b)
+		survives(t, schemas.StockReplies, b)
+		survives(t, schemas.CustomerOrders, b)
+		survives(t, schemas.NotifyResults, b)
 	})
 }
 
