@@ -3,7 +3,7 @@
 //
 // [Step] is the decision, a pure function from a row and an event to the next
 // row and what is to be said. [Define] is its wiring in Goka. [Dispositions]
-// reads from a row how each of its payments ended.
+// and [FateOf] read from a row how its payments ended.
 //
 // The rules:
 //
@@ -22,9 +22,18 @@
 //     stands, and the reversal is an exception.
 //   - A cancel or a rejection ends an order that is not confirmed, even one that
 //     has not come yet; its payments are unmatched. After the confirmation it is
-//     refused.
+//     refused, after the order has expired it changes nothing.
+//   - An order that is not covered when it is due expires, and what comes after is
+//     late. Payments whose order does not come in time are unmatched.
+//   - Whatever part of a payment is not confirmed, pending or reversed is owed
+//     back, and that is said once.
+//   - A settled row is cut down to a digest that still recognizes what comes again,
+//     and deleted later.
 //   - An order keeps [MaxPayments] payments; what is beyond is unmatched.
 //
-// Orders and payments commute. Reversals, cancels and rejections do not: with
-// them the result is a function of the order in which the records were merged.
+// Orders and payments that are in time commute. Reversals, cancels, rejections and
+// deadlines do not: with them the result is a function of the order in which the
+// records were merged, and of their times. A deadline that passed is noticed by
+// the next event of the row, whatever it is, before anything else: [Lapsed] is one
+// that comes for no other reason.
 package confirm

@@ -8,12 +8,12 @@ import (
 	"tallystick/schemas/tallyv1"
 )
 
-// A settled row is cut down to hashes and amounts: about half of its bytes for an
-// order with one payment, and no texts that somebody wrote. BenchmarkDigest says
-// how many. What comes again is known by them. Of n payments in a digest, another
-// one is mistaken for one with a probability of n/2^64. A payment that comes again
-// with the same amount but another method passes for the same with 2^-32, an order
-// with the same total but another customer or due time with 2^-64.
+// A settled row is cut down to hashes and amounts, from 116 bytes to 64 for a plain
+// order with one payment (BenchmarkDigest), and no text that somebody wrote is left.
+// What comes again is known by them. A new payment is mistaken for one of n in the
+// digest with a probability of n/2^64. One that comes again with the same amount
+// but another method passes for the same with 2^-32, an order with the same total
+// but another customer or due time with 2^-64.
 
 // isCut tells whether nothing of the row is whole any more.
 func isCut(row *Row) bool {
