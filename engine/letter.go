@@ -53,13 +53,13 @@ func (l *Letter) Cut() bool {
 	return len(l.Key) < l.KeyBytes || len(l.Value) < l.ValueBytes || l.HeadersCut > 0
 }
 
-// Origin is the record's place as topic/partition@offset.
-func (l *Letter) Origin() string {
+// Where is the record's place as topic/partition@offset.
+func (l *Letter) Where() string {
 	return spot{place{l.Topic, l.Partition}, l.Offset}.String()
 }
 
-// record is the record as it was.
-func (l *Letter) record() *kgo.Record {
+// Origin is the record as it was, or, of a retry, as it is to be processed.
+func (l *Letter) Origin() *kgo.Record {
 	return &kgo.Record{
 		Topic: l.Topic, Partition: l.Partition, Offset: l.Offset, Timestamp: l.Timestamp,
 		Key: l.Key, Value: l.Value, Headers: l.Headers,

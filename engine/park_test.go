@@ -217,7 +217,7 @@ func TestRetryThatFailsAgain(t *testing.T) {
 	w.park()
 	w.retry(w.letters("k1"), nil)
 	w.wantLetters("k1", "malformed 0/1, parked 1/0, parked 2/0, malformed 0/2")
-	if got := w.letters("k1")[3]; got.Retry == "" || got.Origin() != w.letters("k1")[0].Origin() {
+	if got := w.letters("k1")[3]; got.Retry == "" || got.Where() != w.letters("k1")[0].Where() {
 		t.Errorf("the second attempt is told as %+v", got)
 	}
 	w.retry(w.letters("k1")[1:2], nil) // not its turn
@@ -240,6 +240,7 @@ func TestDroppedLetter(t *testing.T) {
 	w.retry(w.letters("k1"), func(r *engine.Retry) { r.Drop = string(r.Value) == "bad" })
 	w.free(",a,b,c")
 	wk.end()
+	w.wantLetters("k1", "malformed 0/1, parked 1/0, parked 2/0")
 }
 
 // TestPanicInARetry has the transaction aborted in the middle of a retry.
@@ -341,14 +342,6 @@ func TestNonsenseInTheRetryTopic(t *testing.T) {
 		w.retry([]engine.Letter{l}, nil)
 	}
 	w.send(engine.RetryTopic(testGroup), "k1=no headers")
-	forged := &kgo.Record{
-		Topic: leftTopic, Key: []byte("k2"), Value: []byte("x"),
-		Headers: []kgo.RecordHeader{{Key: engine.RetryHeader, Value: []byte("pairs-retry/0@0")}},
-	}
-	if err := w.client.ProduceSync(t.Context(), forged).FirstErr(); err != nil {
-		t.Fatal(err)
-	}
-	w.row("k2", ",x")
 	w.eventually("dead letters", func() bool { return len(w.committed(testDead)) == 3 })
 	for _, r := range w.committed(testDead) {
 		if got := header(r, "tally.class"); got != "retry" {
@@ -358,6 +351,35 @@ func TestNonsenseInTheRetryTopic(t *testing.T) {
 	w.send(leftTopic, "k1=a")
 	w.row("k1", ",a")
 	wk.end()
+}
+
+// TestForgedRetryHeader: a record can't pass itself off as one that is retried.
+func TestForgedRetryHeader(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	n := &notebook{}
+	wk := w.start(vfs.NewMem(), n.note, parking)
+	w.eventually("ready", func() bool { return wk.e.Stats().Ready })
+	wk.end()
+	asked := (&engine.Retry{Letter: engine.Letter{
+		Topic: leftTopic, Key: []byte("k2"), Value: []byte("x"), Group: testGroup,
+	}}).Record()
+	if err := w.client.ProduceSync(t.Context(), asked).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	forged := &kgo.Record{Topic: leftTopic, Key: []byte("k2"), Value: []byte("y")}
+	forged.Headers = []kgo.RecordHeader{{
+		Key: engine.RetryHeader, Value: fmt.Appendf(nil, "%s/%d@0", asked.Topic, asked.Partition),
+	}}
+	if err := w.client.ProduceSync(t.Context(), forged).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	wk = w.start(vfs.NewMem(), n.note, parking) // reads both in one transaction
+	w.eventually("both", func() bool { return len(w.rows()["k2"]) == len(",x,y") })
+	wk.end()
+	if len(n.seen) != 1 {
+		t.Errorf("taken for retried: %v", n.seen)
+	}
 }
 
 func TestParkNeedsExactlyOnce(t *testing.T) {

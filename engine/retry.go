@@ -135,7 +135,7 @@ func (s *session) again(r *kgo.Record) *kgo.Record {
 		return r
 	}
 	s.retries.Add(1)
-	original := asked.record()
+	original := asked.Origin()
 	if asked.Drop {
 		original.Value = nil
 	}

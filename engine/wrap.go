@@ -149,7 +149,7 @@ func (c *callContext) bury(v verdict, notes ...note) {
 		return
 	}
 	if c.retry != nil {
-		r = c.retry.record()
+		r = c.retry.Origin()
 		notes = append(notes, note{"retry", c.spot().String()})
 	}
 	c.session.ep.refuse(c.spot())
