@@ -343,7 +343,8 @@ func TestEffectsNobodyTakesAreNamed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	missing := w.run(acting(act))
-	if err := missing(); err == nil || !strings.Contains(err.Error(), effectsTopic+" has no function") {
+	err := missing()
+	if err == nil || !strings.Contains(err.Error(), effectsTopic+" has no function") {
 		t.Errorf("an output without a function ended with %v", err)
 	}
 	var l ledger

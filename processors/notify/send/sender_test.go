@@ -280,9 +280,10 @@ func TestReportIsTriedAgain(t *testing.T) {
 
 func waitFor(t *testing.T, f func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(within); !f(); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(within); !f(); {
 		if time.Now().After(deadline) {
 			t.Fatalf("not within %v", within)
 		}
+		time.Sleep(2 * time.Millisecond)
 	}
 }
