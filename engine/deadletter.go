@@ -1,12 +1,10 @@
 package engine
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -112,11 +110,11 @@ func (ep *epoch) refuse(at spot) {
 // write puts a dead letter about r into the open transaction.
 func (ep *epoch) write(r *kgo.Record, v verdict, notes ...note) {
 	ep.buried.Add(1)
-	level := slog.LevelWarn
+	say := ep.e.log.Warn
 	if v.class == classParked {
-		level = slog.LevelDebug // what parked the key was said
+		say = ep.e.log.Debug // what parked the key was said
 	}
-	ep.e.log.Log(context.Background(), level, "record goes to the dead letters", "topic", r.Topic,
+	say("record goes to the dead letters", "topic", r.Topic,
 		"partition", r.Partition, "offset", r.Offset, "key", printable(r.Key), "class", v.class,
 		"reason", v.reason)
 	ep.produce(deadLetter(ep.e.cfg.DeadLetters, ep.e.cfg.Group, r, v, notes...), ep.wroteDead)
