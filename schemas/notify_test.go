@@ -19,8 +19,10 @@ func TestNotifyResults(t *testing.T) {
 		`{"attempt_accepted":{"channel":"MAIL","attempt":1}}`:                                    "order_id",
 		`{"attempt_accepted":{"order_id":"o1","attempt":1}}`:                                     "channel",
 		`{"attempt_accepted":{"order_id":"o1","channel":"MAIL"}}`:                                "attempt is 0",
-		`{"attempt_unsettled":{"order_id":"o1","channel":"MAIL","attempt":1,"reason":"\n"}}`:     "reason",
-		`{"attempt_refused":{"order_id":"o1","channel":"MAIL","attempt":1,"retry_after_us":-1}}`: "negative",
+		`{"attempt_unsettled":{"order_id":"o1","channel":"MAIL","attempt":1,` +
+			`"reason":"\n"}}`: "reason",
+		`{"attempt_refused":{"order_id":"o1","channel":"MAIL","attempt":1,` +
+			`"retry_after_us":-1}}`: "negative",
 		`{}`: "no event",
 	} {
 		m, err := schemas.NotifyResults.Unmarshal([]byte(text))
