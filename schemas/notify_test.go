@@ -16,9 +16,10 @@ func TestNotifyResults(t *testing.T) {
 		`{"attempt_accepted":{"order_id":"o1","channel":"MAIL","attempt":1}}`:                    "",
 		`{"attempt_refused":{"order_id":"o1","channel":"WEBHOOK","attempt":2,"permanent":true}}`: "",
 		`{"attempt_unsettled":{"order_id":"o1","channel":"MAIL","attempt":1,"reason":"cut"}}`:    "",
-		`{"attempt_accepted":{"channel":"MAIL","attempt":1}}`:                                    "order_id",
-		`{"attempt_accepted":{"order_id":"o1","attempt":1}}`:                                     "channel",
-		`{"attempt_accepted":{"order_id":"o1","channel":"MAIL"}}`:                                "attempt is 0",
+
+		`{"attempt_accepted":{"channel":"MAIL","attempt":1}}`:     "order_id",
+		`{"attempt_accepted":{"order_id":"o1","attempt":1}}`:      "channel",
+		`{"attempt_accepted":{"order_id":"o1","channel":"MAIL"}}`: "attempt is 0",
 		`{"attempt_unsettled":{"order_id":"o1","channel":"MAIL","attempt":1,` +
 			`"reason":"\n"}}`: "reason",
 		`{"attempt_refused":{"order_id":"o1","channel":"MAIL","attempt":1,` +
