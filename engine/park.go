@@ -272,7 +272,7 @@ func (c *callContext) refuse(v verdict) {
 		c.row.Attempts++
 		c.bury(v, c.row.notes(c.row.First, c.row.Attempts)...)
 		c.park(c.row, false)
-	case e.cfg.Park && !c.timer():
+	case e.cfg.Park && !c.timer() && len(c.Key()) <= deadKeyBytes: // a longer one is no row's key
 		row := &ParkedKey{By: c.spot().String(), Next: 1, Attempts: 1}
 		c.bury(v, row.notes(0, row.Attempts+c.retry.attempts())...)
 		c.park(row, true)
