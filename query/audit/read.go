@@ -46,7 +46,8 @@ func Cluster(ctx context.Context, cl *kgo.Client, o Options) (*Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
-	said, err := replay.Open(ctx, cl, o.Patience, t.Confirmations, t.Exceptions, t.Table, t.DeadLetters)
+	said, err := replay.Open(ctx, cl, o.Patience, t.Confirmations, t.Exceptions, t.Table,
+		t.DeadLetters)
 	if err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
