@@ -25,10 +25,10 @@ import (
 // have made of it had every record been good.
 func TestParkingEqualsTheSequence(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(4) {
+	for seed := range uint64(8) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
-			newScene(t, seed).play(60)
+			newScene(t, seed).play(100)
 		})
 	}
 }

@@ -51,7 +51,8 @@ func newWorld(t *testing.T) *world {
 	}
 	t.Cleanup(c.Close)
 	w := &world{t: t, cluster: c}
-	w.client = w.newClient(kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))
+	w.client = w.newClient(kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
+		kgo.MetadataMinAge(20*time.Millisecond)) // topics come while it looks at them
 	w.admin = kadm.NewClient(w.client)
 	return w
 }
