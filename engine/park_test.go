@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/lovoo/goka"
@@ -410,5 +411,27 @@ func TestParkedTableOfAnotherLog(t *testing.T) {
 	wk = w.start(fs, new(notebook).note, parking)
 	if err := wk.wait(false); !errors.Is(err, engine.ErrTopic) {
 		t.Errorf("ended with %v, want %v", err, engine.ErrTopic)
+	}
+}
+
+// TestParkedKeyIsNotDue: the deadline of a parked key waits until the key is free,
+// while those of others come.
+func TestParkedKeyIsNotDue(t *testing.T) {
+	t.Parallel()
+	w, g := newWorld(t), &guard{}
+	stop := w.run(g.define, timed(50*time.Millisecond), parking)
+	keys, now := keysOf(0, 2), time.Now()
+	w.sendAt(leftTopic, keys[0], now.Add(time.Second-life))
+	w.send(leftTopic, keys[0]+"=bad")
+	w.wantLetters(keys[0], "malformed 0/1")
+	w.sendAt(leftTopic, keys[1], now.Add(1500*time.Millisecond-life))
+	w.eventually("a later deadline", func() bool { return len(w.expired()) == 1 })
+	w.retry(w.letters(keys[0]), func(r *engine.Retry) { r.Drop = true })
+	w.eventually("its own", func() bool { return len(w.expired()) == 2 })
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if got := w.expired(); !strings.HasPrefix(got[0], keys[1]) || !strings.HasPrefix(got[1], keys[0]) {
+		t.Errorf("expired %v, want that of %s first", got, keys[1])
 	}
 }

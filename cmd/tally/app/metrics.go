@@ -45,6 +45,8 @@ func newCollector(w *worker, instance string) *collector {
 		func(s engine.Stats) int64 { return s.Rebuilt })
 	add(counter, "dead_letters_total", "Records put into the dead letters.",
 		func(s engine.Stats) int64 { return s.DeadLetters })
+	add(gauge, "parked_keys", "Keys whose records wait behind a dead letter.",
+		func(s engine.Stats) int64 { return s.Parked })
 	add(gauge, "lag_records", "Records of the assigned inputs that are still unread.",
 		func(s engine.Stats) int64 { return s.Lag })
 	add(gauge, "partitions", "Partitions of the table that are assigned.",
