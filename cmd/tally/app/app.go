@@ -106,8 +106,9 @@ func (m *Main) root() *cobra.Command {
 		return m.configure(cmd, s)
 	}
 	for _, verb := range []func(*settings) *cobra.Command{
-		m.demoCommand, m.runCommand, m.topicsCommand, m.loadCommand,
-		m.tableCommand, m.auditCommand, m.graphCommand, m.versionCommand,
+		m.demoCommand, m.runCommand, m.topicsCommand, m.loadCommand, m.orderCommand,
+		m.tableCommand, m.auditCommand, m.deadLettersCommand, m.graphCommand,
+		m.versionCommand,
 	} {
 		root.AddCommand(verb(s))
 	}

@@ -15,18 +15,23 @@ import (
 
 	"tallystick/engine"
 	"tallystick/query/audit"
+	"tallystick/topology"
 )
 
 func (m *Main) auditCommand(s *settings) *cobra.Command {
-	var guarantee string
+	var (
+		guarantee string
+		r         rules
+	)
 	cmd := &cobra.Command{
 		Use:   "audit",
 		Short: "Prove from the topics that every record has one disposition and the sums balance",
 		Long: paragraph(`
 			Reads orders, payments, confirmations, exceptions, dead letters and the table's
-			changelog, applies the rules again and adds up: each record in exactly one
-			disposition, each coin with one fate, each confirmation once, nothing else said.
-			Exit 1 and the differences otherwise.
+			changelog, applies the rules again in the order that the journal has, and adds up:
+			each record in exactly one disposition, each coin with one fate, each confirmation
+			once, nothing else said. Exit 1 and the differences otherwise. The settings of
+			rules must be those of the workers.
 
 			Beside running workers it judges what they had finished when it began.`),
 		Example: examples(`
@@ -39,21 +44,25 @@ func (m *Main) auditCommand(s *settings) *cobra.Command {
 			if err != nil {
 				return usageError("use exactly-once or at-least-once", "--guarantee has no %q", guarantee)
 			}
-			return m.audit(cmd.Context(), s, g)
+			if err := r.validate(); err != nil {
+				return err
+			}
+			return m.audit(cmd.Context(), s, g, r)
 		},
 	}
 	cmd.Flags().StringVar(&guarantee, "guarantee", engine.ExactlyOnce.String(),
 		"what the workers ran with; at-least-once may have said things twice")
+	r.waits(cmd)
 	return cmd
 }
 
-func (m *Main) audit(ctx context.Context, s *settings, g engine.Guarantee) error {
+func (m *Main) audit(ctx context.Context, s *settings, g engine.Guarantee, r rules) error {
 	cl, err := m.connect(ctx, s)
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
-	report, err := m.auditCluster(ctx, s, cl, g)
+	report, err := m.auditCluster(ctx, s, cl, g, r)
 	if err != nil {
 		return err
 	}
@@ -74,7 +83,8 @@ func differences(report *audit.Report) error {
 }
 
 // auditCluster audits and shows how far it is.
-func (m *Main) auditCluster(ctx context.Context, s *settings, cl *kgo.Client, g engine.Guarantee,
+func (m *Main) auditCluster(
+	ctx context.Context, s *settings, cl *kgo.Client, g engine.Guarantee, r rules,
 ) (*audit.Report, error) {
 	names := s.names()
 	var read atomic.Int64
@@ -82,11 +92,13 @@ func (m *Main) auditCluster(ctx context.Context, s *settings, cl *kgo.Client, g 
 	defer p.stop()
 	return audit.Cluster(ctx, cl, audit.Options{
 		Topics: audit.Topics{
-			Orders: names.Orders, Payments: names.Payments, Confirmations: names.Confirmations,
+			Orders: names.Orders, Payments: s.wiring().joined(), Confirmations: names.Confirmations,
 			Exceptions: names.Exceptions, Table: names.ConfirmTable, DeadLetters: names.DeadLetters,
-			Group: names.ConfirmGroup,
+			Group: names.ConfirmGroup, Journal: names.Journal(topology.Confirm),
 		},
-		Repeats:  g == engine.AtLeastOnce,
+		Rules:    r.confirming(s.wiring(), g),
+		Retries:  names.Retry(topology.Confirm),
+		Retried:  retried,
 		Patience: patience,
 		Progress: func(n int64) { read.Add(n) },
 	})
@@ -105,6 +117,9 @@ func writeReport(w io.Writer, r *audit.Report) error {
 	line("orders", r.Orders, "")
 	line("confirmed", r.Confirmed, "paid in full")
 	line("pending", r.Pending, "not paid in full yet")
+	if r.Expired > 0 {
+		line("expired", r.Expired, "not paid in full in time")
+	}
 	if r.Cancelled > 0 {
 		line("cancelled", r.Cancelled, "cancelled or rejected before they were paid")
 	}
@@ -118,6 +133,7 @@ func writeReport(w io.Writer, r *audit.Report) error {
 		{"waiting", r.Waiting, "payments for orders that are not paid in full, or not there yet"},
 		{"mismatched", r.Mismatched, "payments in another currency than their order"},
 		{"unmatched", r.Unmatched, "payments for orders that were cancelled, or that take no more"},
+		{"late", r.Late, "payments that came when their order had expired"},
 		{"reversed", r.Reversed, "payments that were taken back in time"},
 		{"duplicates", r.Duplicates, "records that came again"},
 		{"conflicted", r.Conflicted, "records that came again with another content"},
@@ -151,6 +167,8 @@ func writeMoney(w io.Writer, r *audit.Report) {
 		{"excess", func(m *audit.Money) int64 { return m.Excess }},
 		{"mismatched", func(m *audit.Money) int64 { return m.Mismatched }},
 		{"unmatched", func(m *audit.Money) int64 { return m.Unmatched }},
+		{"expired", func(m *audit.Money) int64 { return m.Expired }},
+		{"late", func(m *audit.Money) int64 { return m.Late }},
 		{"reversed", func(m *audit.Money) int64 { return m.Reversed }},
 	}
 	fmt.Fprintln(w, "money, in minor units")
@@ -189,14 +207,19 @@ func writeVerdict(w io.Writer, r *audit.Report) error {
 		fmt.Fprintf(w, "  and %s more\n", thousands(more))
 	}
 	kinds := slices.Sorted(maps.Keys(r.Dispositions))
-	_, err := fmt.Fprintf(w, "audit: %s (%s in %s; %s recomputed exactly", r.Audit,
-		count(r.Records, "record"), count(len(kinds), "disposition"), count(r.Compared.Exactly, "order"))
-	if r.Compared.ByMerge > 0 {
-		fmt.Fprintf(w, ", %s for some merge of the topics", thousands(r.Compared.ByMerge))
-	}
-	if r.Compared.ByMoney > 0 {
-		fmt.Fprintf(w, ", %s by their sums", thousands(r.Compared.ByMoney))
-	}
-	fmt.Fprintln(w, ")")
+	_, err := fmt.Fprintf(w, "audit: %s (%s in %s; %s recomputed)\n", r.Audit,
+		count(r.Records, "record"), count(len(kinds), "disposition"), count(r.Compared, "order"))
 	return err
+}
+
+// retried is the record that a record of a retry topic asks to process again.
+func retried(r *kgo.Record) (*kgo.Record, bool) {
+	ask, err := engine.ReadRetry(r)
+	if err != nil || ask.Drop {
+		return nil, false
+	}
+	return &kgo.Record{
+		Topic: ask.Topic, Partition: ask.Partition, Offset: ask.Offset, Timestamp: ask.Timestamp,
+		Key: ask.Key, Value: ask.Value, Headers: ask.Headers,
+	}, true
 }

@@ -18,6 +18,7 @@ import (
 
 	"tallystick/engine"
 	"tallystick/query/audit"
+	"tallystick/topology"
 )
 
 // showing is what tally demo was asked.
@@ -25,20 +26,24 @@ type showing struct {
 	made  generating
 	shape shape
 	serve bool
+	only  string
 }
 
 func (m *Main) demoCommand(s *settings) *cobra.Command {
 	d := &showing{}
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Show the whole job in one process: no Kafka, no Docker, no network",
+		Short: "Show the whole chain in one process: no Kafka, no Docker, no network",
 		Long: paragraph(`
-			Starts a small Kafka inside this process, makes up orders and payments that come out
-			of order, twice, in parts, too much or not at all, joins them with the same worker
-			that runs in production, and ends with the audit.`),
+			Starts a small Kafka inside this process and all services of the chain on it. Makes
+			up customers, products, stock, orders and payments that come out of order, twice,
+			in parts, too much, too late or not at all, follows each order to its end, sends
+			the confirmations to a mail server and a web server of its own, and ends with the
+			audit. With --only confirm it is the main job: orders and payments, joined.`),
 		Example: examples(`
 			tally demo
 			tally demo --orders 20000 --seed 7
+			tally demo --only confirm
 			tally demo -o json
 			tally demo --serve`),
 		GroupID: groupWork,
@@ -47,10 +52,11 @@ func (m *Main) demoCommand(s *settings) *cobra.Command {
 			return m.demo(cmd.Context(), s, d)
 		},
 	}
-	d.made.register(cmd.Flags(), 1000)
+	d.made.register(cmd.Flags(), 1000, true)
 	d.shape.register(cmd, 4)
 	cmd.Flags().BoolVar(&d.serve, "serve", false,
 		"keep the broker and the worker up afterwards, for the other verbs")
+	cmd.Flags().StringVar(&d.only, "only", "", "confirm for the main job alone")
 	return cmd
 }
 
@@ -70,8 +76,10 @@ func (m *Main) demo(ctx context.Context, s *settings, d *showing) error {
 	if err := d.shape.validate(); err != nil {
 		return err
 	}
-	made, err := d.made.generator()
-	if err != nil {
+	if d.only != "" && d.only != topology.Confirm {
+		return usageError("use --only confirm, or leave it out", "--only has no %q", d.only)
+	}
+	if _, err := d.made.records(d.only == "", m.Now()); err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "tally-demo-")
@@ -90,6 +98,7 @@ func (m *Main) demo(ctx context.Context, s *settings, d *showing) error {
 	local.Brokers = broker.ListenAddrs()
 	local.TLS, local.TLSCA, local.TLSCert, local.TLSKey = false, "", "", ""
 	local.SASLMechanism, local.SASLUser, local.SASLPasswordFile = "", "", ""
+	local.Chain = d.only == ""
 	stage := &stage{m: m, s: &local, d: d, dir: dir}
 	cl, err := m.connect(ctx, stage.s, producerOptions()...)
 	if err != nil {
@@ -100,7 +109,11 @@ func (m *Main) demo(ctx context.Context, s *settings, d *showing) error {
 	if err := stage.topics(ctx, kadm.NewClient(cl)); err != nil {
 		return err
 	}
-	report, err := stage.play(ctx, cl, withoutErrors(made.Records()))
+	play := stage.playChain
+	if d.only != "" {
+		play = stage.play
+	}
+	report, err := play(ctx, cl)
 	if err != nil {
 		return err
 	}
@@ -131,20 +144,22 @@ func (st *stage) topics(ctx context.Context, adm *kadm.Client) error {
 	if err != nil {
 		return err
 	}
-	st.say("topics, %d partitions each: %s", st.d.shape.Partitions, strings.Join(created, ", "))
+	st.say("topics, %d partitions each: %s", st.d.shape.Partitions, cut(strings.Join(created, ", "), 300))
 	return nil
 }
 
 // play runs the worker beside the loading, waits until it has done everything,
 // audits, and shows the result.
-func (st *stage) play(
-	ctx context.Context, cl *kgo.Client, records recordSeq,
-) (*audit.Report, error) {
-	w, err := st.worker()
+func (st *stage) play(ctx context.Context, cl *kgo.Client) (*audit.Report, error) {
+	records, err := st.d.made.records(false, st.m.Now())
 	if err != nil {
 		return nil, err
 	}
-	defer w.close()
+	w, err := st.m.newWorker(ctx, st.workerConfig())
+	if err != nil {
+		return nil, err
+	}
+	defer w.close(ctx, st.logger()) //nolint:errcheck // its directory goes as well
 	server, err := st.m.listen(ctx, w, "demo", "127.0.0.1:0", st.logger())
 	if err != nil {
 		return nil, err
@@ -166,13 +181,19 @@ func (st *stage) play(
 	return report, err
 }
 
-func (st *stage) worker() (*worker, error) {
-	return st.m.newWorker(workerConfig{
+// workerConfig is that of a worker with all that the demo shows.
+func (st *stage) workerConfig() workerConfig {
+	chosen, _ := st.s.choose(nil, engine.ExactlyOnce) //nolint:errcheck // nothing is named
+	c := workerConfig{
 		wiring: st.s.wiring(), brokers: st.s.Brokers, client: st.m.Client,
-		processors: []processor{confirmProcessor()},
-		dir:        filepath.Join(st.dir, defaultStateDir), instance: "demo", interval: 100 * time.Millisecond,
-		leave: true, cacheBytes: 32 << 20, rowBytes: 32 << 20, log: st.logger(),
-	})
+		processors: processorsOf(chosen), dir: filepath.Join(st.dir, defaultStateDir),
+		instance: "demo", interval: 100 * time.Millisecond, leave: true,
+		cacheBytes: 32 << 20, rowBytes: 32 << 20, log: st.logger(),
+	}
+	// What is made up for the main job has bad records under the keys of orders,
+	// which are not to wait behind them here.
+	c.park, c.rules = st.s.Chain, defaultRules()
+	return c
 }
 
 // logger keeps the log out of the show, where refused records are announced in
@@ -213,7 +234,7 @@ func (st *stage) act(
 		}
 		said.write(st.m.Stdout)
 	}
-	report, err := st.m.auditCluster(ctx, st.s, cl, engine.ExactlyOnce)
+	report, err := st.m.auditCluster(ctx, st.s, cl, engine.ExactlyOnce, defaultRules())
 	if err != nil {
 		return nil, err
 	}
@@ -249,12 +270,16 @@ func (st *stage) finish(ctx context.Context, w *worker, sent int64) error {
 
 // hold keeps everything up until the demo is interrupted.
 func (st *stage) hold(ctx context.Context, server *server) {
-	brokers := strings.Join(st.s.Brokers, ",")
+	brokers, chain := strings.Join(st.s.Brokers, ","), ""
+	if st.s.Chain {
+		chain = " --chain"
+	}
 	fmt.Fprintf(st.m.Stderr, `
 broker %[1]s and worker %[2]s stay up; end with Ctrl-C. Try:
   tally table scan --limit 3 --brokers %[1]s --worker %[2]s
-  tally audit --brokers %[1]s
-`, brokers, server.address)
+  tally audit --brokers %[1]s%[3]s
+  tally order show o%[4]d-000001 --brokers %[1]s%[3]s
+`, brokers, server.address, chain, st.d.made.seed)
 	if st.m.Ready != nil {
 		st.m.Ready(Serving{Brokers: st.s.Brokers, HTTP: server.address})
 	}

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -8,69 +9,137 @@ import (
 	"tallystick/cmd/tally/app/generate"
 )
 
-// generating is what the generator was asked for on the command line.
+// generating is what the generators were asked for on the command line.
 type generating struct {
-	orders int
-	seed   uint64
-	start  string
-	every  time.Duration
-	mix    generate.Mix
+	orders     int
+	seed       uint64
+	start      string
+	every, due time.Duration
+	plain      bool
+	flags      *pflag.FlagSet
+	asked      map[string]*float64 // shares, by name
 }
 
-// register adds the flags of the generator; the shares begin at the default mix.
-func (g *generating) register(f *pflag.FlagSet, orders int) {
-	g.mix = generate.DefaultMix()
+// register adds the flags of the generators. The shares that are shown as the
+// defaults are those of the chain or of the main job.
+func (g *generating) register(f *pflag.FlagSet, orders int, chain bool) {
+	g.flags, g.asked = f, map[string]*float64{}
 	f.IntVar(&g.orders, "orders", orders, "how many orders are made up")
 	f.Uint64Var(&g.seed, "seed", 1, "what is made up is the same for the same seed")
-	f.StringVar(&g.start, "start", "2026-01-01T00:00:00Z", "when the first order is placed")
+	f.StringVar(&g.start, "start", "", "when the first order is placed (default: "+mainStart+
+		", with the chain so that the last one is placed now)")
 	f.DurationVar(&g.every, "every", 250*time.Millisecond, "time between two orders")
-	for _, share := range shares(&g.mix) {
-		f.Float64Var(share.value, share.name, *share.value, share.usage)
+	f.DurationVar(&g.due, "due", 0, "with the chain: how long an order may take to be paid "+
+		"(default: 24h, or longer if there are very many orders)")
+	main, whole := generate.DefaultMix(), generate.DefaultChainMix()
+	for _, share := range shares(&main, &whole) {
+		value := share.main
+		if chain || value == nil {
+			value = share.chain
+		}
+		g.asked[share.name] = f.Float64(share.name, *value, "share of "+share.usage)
 	}
 }
 
-// A share is one share of the mix, as the command line knows it.
+// A share is one share of the mixes, as the command line knows it; main is nil
+// where only the chain has it.
 type share struct {
-	value       *float64
+	main, chain *float64
 	name, usage string
 }
 
-func shares(mix *generate.Mix) []share {
+func shares(m *generate.Mix, c *generate.ChainMix) []share {
 	return []share{
-		{&mix.Unpaid, "unpaid", "share of orders that are never paid"},
-		{&mix.Partial, "partial", "share of orders that are paid in part"},
-		{&mix.Split, "split", "share of orders that are paid by several payments"},
-		{&mix.Excess, "excess", "share of orders that are paid too much"},
-		{&mix.Duplicates, "duplicates", "share of orders of which a record comes twice"},
-		{&mix.Orphans, "orphans", "share of orders beside which a payment without order comes"},
-		{&mix.Mismatched, "mismatched", "share of orders with a payment in another currency"},
-		{&mix.Cancelled, "cancelled", "share of orders that are cancelled"},
-		{&mix.Reversed, "reversed", "share of orders of which a payment is reversed"},
-		{&mix.Invalid, "invalid", "share of orders beside which an unreadable record comes"},
+		{&m.Unpaid, &c.Unpaid, "unpaid", "orders that are never paid"},
+		{&m.Partial, &c.Partial, "partial", "orders that are paid in part"},
+		{&m.Split, &c.Split, "split", "orders that are paid by several payments"},
+		{&m.Excess, &c.Excess, "excess", "orders that are paid too much"},
+		{&m.Duplicates, &c.Duplicates, "duplicates", "orders of which a record comes twice"},
+		{&m.Orphans, &c.Orphans, "orphans", "orders beside which a payment without order comes"},
+		{&m.Mismatched, &c.Mismatched, "mismatched", "orders with a payment in another currency"},
+		{&m.Cancelled, &c.Cancelled, "cancelled", "orders that are cancelled"},
+		{&m.Reversed, &c.Reversed, "reversed", "orders of which a payment is reversed"},
+		{&m.Invalid, &c.Invalid, "invalid", "orders beside which an unreadable record comes"},
+		{nil, &c.Late, "late", "orders that are paid when they have expired (chain)"},
+		{nil, &c.Refused, "refused", "orders that contradict themselves (chain)"},
+		{nil, &c.Closed, "closed", "orders of closed accounts (chain)"},
+		{nil, &c.Discontinued, "discontinued", "orders of what is no longer sold (chain)"},
+		{nil, &c.Short, "short", "orders of more than there is (chain)"},
+		{nil, &c.Suspicious, "suspicious", "orders that are far too much for one customer (chain)"},
+		{nil, &c.Unreachable, "unreachable", "customers whom no mail reaches (chain)"},
 	}
 }
 
-// plain sets every share to zero that the command line leaves open.
-func (g *generating) plain(f *pflag.FlagSet) {
-	for _, share := range shares(&g.mix) {
-		if !f.Changed(share.name) {
-			*share.value = 0
-		}
+// settle sets a share to what was asked for, or to 0 where nothing but what was
+// asked for is wanted.
+func (g *generating) settle(name string, value *float64) {
+	switch {
+	case g.flags.Changed(name):
+		*value = *g.asked[name]
+	case g.plain:
+		*value = 0
 	}
 }
 
-// generator makes the generator that was asked for.
-func (g *generating) generator() (*generate.Generator, error) {
-	start, err := time.Parse(time.RFC3339, g.start)
+// mainStart is when the first order of the main job is placed.
+const mainStart = "2026-01-01T00:00:00Z"
+
+// begins checks and returns when the first order is placed.
+func (g *generating) begins() (time.Time, error) {
+	start, err := time.Parse(time.RFC3339, cmp.Or(g.start, mainStart))
 	if err != nil {
-		return nil, usageError("for example 2026-01-01T00:00:00Z", "--start is no time: %q", g.start)
+		return start, usageError("for example 2026-01-01T00:00:00Z", "--start is no time: %q", g.start)
 	}
 	if g.every <= 0 {
-		return nil, usageError("for example 250ms", "--every must be above zero, it is %v", g.every)
+		return start, usageError("for example 250ms", "--every must be above zero, it is %v", g.every)
+	}
+	return start, nil
+}
+
+// generator makes the generator of the main job that was asked for.
+func (g *generating) generator() (*generate.Generator, error) {
+	start, err := g.begins()
+	if err != nil {
+		return nil, err
+	}
+	mix, unused := generate.DefaultMix(), generate.ChainMix{}
+	for _, share := range shares(&mix, &unused) {
+		if share.main != nil {
+			g.settle(share.name, share.main)
+		} else if g.flags.Changed(share.name) {
+			return nil, usageError("add --chain", "--%s is for the chain only", share.name)
+		}
 	}
 	made, err := generate.New(generate.Options{
-		Orders: g.orders, Seed: g.seed, Start: start, Every: g.every, Mix: g.mix,
+		Orders: g.orders, Seed: g.seed, Start: start, Every: g.every, Mix: mix,
 	})
+	if err != nil {
+		return nil, usageError("see --help", "%w", err)
+	}
+	return made, nil
+}
+
+// chain makes the generator of the chain that was asked for, with a tail or without
+// one. Unless it is said when it begins, it ends now, so that the time of day and
+// the time of the records agree.
+func (g *generating) chain(now time.Time, tail bool) (*generate.Chain, error) {
+	start, err := g.begins()
+	if err != nil {
+		return nil, err
+	}
+	unused, mix := generate.Mix{}, generate.DefaultChainMix()
+	for _, share := range shares(&unused, &mix) {
+		g.settle(share.name, share.chain)
+	}
+	o := generate.ChainOptions{
+		Orders: g.orders, Seed: g.seed, Start: start, Every: g.every, Due: g.due,
+		Tail: tail, Mix: mix,
+	}
+	made, err := generate.NewChain(o)
+	if err == nil && g.start == "" {
+		o.Start = now.Add(-made.Span()).Truncate(time.Second).UTC()
+		made, err = generate.NewChain(o)
+	}
 	if err != nil {
 		return nil, usageError("see --help", "%w", err)
 	}

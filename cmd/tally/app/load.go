@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,9 +16,11 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"google.golang.org/protobuf/proto"
 
 	"tallystick/cmd/tally/app/source"
 	"tallystick/schemas"
+	"tallystick/schemas/tallyv1"
 	"tallystick/topology"
 )
 
@@ -29,7 +32,6 @@ type loading struct {
 	mapping  string
 	generate bool
 	format   string
-	plain    bool
 	made     generating
 }
 
@@ -48,6 +50,8 @@ func (m *Main) loadCommand(s *settings) *cobra.Command {
 			Files that end in .csv are read by a mapping, which says what each column means.
 			All others hold one event in its JSON form a line. With --generate the records are
 			made up, the same for the same seed: out of order, now and then twice, some unpaid.
+			With --chain there are customers, products and stock too, and orders come in as
+			commands; what a file says was placed is asked for.
 
 			Records are checked before they are sent; what is wrong is named by file, line and
 			column, and nothing after that place is sent. A file can be loaded again: what is
@@ -55,12 +59,10 @@ func (m *Main) loadCommand(s *settings) *cobra.Command {
 		Example: examples(`
 			tally load orders.csv payments.csv --mapping mapping.json
 			tally load events.jsonl
-			tally load --generate --orders 200000 --seed 7`),
+			tally load --generate --orders 200000 --seed 7
+			tally load --generate --chain`),
 		GroupID: groupWork,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if l.plain {
-				l.made.plain(cmd.Flags())
-			}
 			return m.load(cmd.Context(), s, l, args)
 		},
 	}
@@ -68,9 +70,9 @@ func (m *Main) loadCommand(s *settings) *cobra.Command {
 	f.StringVar(&l.mapping, "mapping", "", "file that says what the columns of the CSV files mean")
 	f.StringVar(&l.format, "format", formatProtobuf, "form of the values: protobuf or json")
 	f.BoolVar(&l.generate, "generate", false, "make the records up")
-	f.BoolVar(&l.plain, "plain", false,
+	f.BoolVar(&l.made.plain, "plain", false,
 		"make one payment for each order and nothing else, but for what is asked for")
-	l.made.register(f, 1000)
+	l.made.register(f, 1000, false)
 	return cmd
 }
 
@@ -79,6 +81,7 @@ type loaded struct {
 	Records  int64   `json:"records"`
 	Orders   int64   `json:"orders"`
 	Payments int64   `json:"payments"`
+	Known    int64   `json:"known,omitempty"` // about customers, products and stock
 	Raw      int64   `json:"raw"`
 	Bytes    int64   `json:"bytes"`
 	Seconds  float64 `json:"seconds"`
@@ -89,7 +92,7 @@ func (m *Main) load(ctx context.Context, s *settings, l *loading, files []string
 	if l.format != formatProtobuf && l.format != formatJSON {
 		return usageError("use protobuf or json", "--format has no form %q", l.format)
 	}
-	records, err := l.records(files)
+	records, err := l.records(files, s.Chain, m.Now())
 	if err != nil {
 		return err
 	}
@@ -116,16 +119,12 @@ func (m *Main) load(ctx context.Context, s *settings, l *loading, files []string
 }
 
 // records are what the verb was asked to load.
-func (l *loading) records(files []string) (recordSeq, error) {
+func (l *loading) records(files []string, whole bool, now time.Time) (recordSeq, error) {
 	if l.generate {
 		if len(files) > 0 {
 			return nil, usageError("one of them", "tally load takes files or --generate, not both")
 		}
-		g, err := l.made.generator()
-		if err != nil {
-			return nil, err
-		}
-		return withoutErrors(g.Records()), nil
+		return l.made.records(whole, now)
 	}
 	if len(files) == 0 {
 		return nil, usageError("for example tally load events.jsonl, or tally load --generate",
@@ -182,6 +181,22 @@ func chain(seqs ...recordSeq) recordSeq {
 	}
 }
 
+// records are what the generator of the chain, or of the main job, makes up.
+func (g *generating) records(whole bool, now time.Time) (recordSeq, error) {
+	if whole {
+		made, err := g.chain(now, false)
+		if err != nil {
+			return nil, err
+		}
+		return withoutErrors(made.Records()), nil
+	}
+	made, err := g.generator()
+	if err != nil {
+		return nil, err
+	}
+	return withoutErrors(made.Records()), nil
+}
+
 func withoutErrors(seq iter.Seq[source.Record]) recordSeq {
 	return func(yield func(source.Record, error) bool) {
 		for r := range seq {
@@ -214,14 +229,14 @@ func (m *Main) send(ctx context.Context, s *settings, cl *kgo.Client, format str
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var done loaded
-	names := s.names()
+	w := s.wiring()
 	began := m.Now()
 	p := m.progress(s)
 	var failed error
 	for r, err := range records {
 		var out *kgo.Record
 		if err == nil {
-			out, err = encode(names, format, r)
+			out, err = w.encode(format, r)
 		}
 		if failed = err; err != nil || ctx.Err() != nil {
 			break
@@ -276,10 +291,13 @@ func (d *loaded) add(r source.Record, size int) {
 	if r.Raw != nil {
 		d.Raw++
 	}
-	if r.Kind == source.Payment {
+	switch r.Kind {
+	case source.Payment:
 		d.Payments++
-	} else {
+	case source.Order, source.Command:
 		d.Orders++
+	default:
+		d.Known++
 	}
 }
 
@@ -290,6 +308,16 @@ func (d *loaded) finish(took time.Duration) {
 	}
 }
 
+// plus adds what was sent in another go.
+func (d *loaded) plus(o loaded) {
+	d.Records += o.Records
+	d.Orders += o.Orders
+	d.Payments += o.Payments
+	d.Known += o.Known
+	d.Raw += o.Raw
+	d.Bytes += o.Bytes
+}
+
 func (d *loaded) line(took time.Duration) string {
 	rate := float64(d.Records) / max(took.Seconds(), 0.001)
 	return fmt.Sprintf("sent %s (%s a second)", count(d.Records, "record"), thousands(int64(rate)))
@@ -297,37 +325,87 @@ func (d *loaded) line(took time.Duration) string {
 
 // encode makes the Kafka record of r. What the codecs would refuse is refused
 // here already, unless it is meant to be bad.
-func encode(names topology.Names, format string, r source.Record) (*kgo.Record, error) {
-	out := &kgo.Record{Topic: names.Orders, Key: r.Key, Value: r.Raw, Timestamp: r.At}
-	if r.Kind == source.Payment {
-		out.Topic = names.Payments
+func (w wiring) encode(format string, r source.Record) (*kgo.Record, error) {
+	if w.chain {
+		r = inChain(r)
 	}
+	out := &kgo.Record{Topic: w.loads()[r.Kind], Key: r.Key, Value: r.Raw, Timestamp: r.At}
 	var err error
 	switch {
-	case r.Raw != nil:
-	case r.Order != nil:
-		if out.Value, err = schemas.Orders.Marshal(r.Order); err == nil && format == formatJSON {
-			out.Value, err = schemas.Orders.JSON(r.Order)
-		}
-	default:
-		if out.Value, err = schemas.Payments.Marshal(r.Payment); err == nil && format == formatJSON {
-			out.Value, err = schemas.Payments.JSON(r.Payment)
-		}
+	case out.Topic == "" && w.chain:
+		err = errors.New("in the chain orders come in as commands")
+	case out.Topic == "":
+		err = fmt.Errorf("a %s is for the chain only: add --chain", r.Kind)
+	case r.Raw == nil:
+		out.Value, err = value(r, format == formatJSON)
 	}
 	if err != nil && r.Place.File != "" {
 		return nil, &source.PlaceError{Place: r.Place, Err: err}
 	} else if err != nil {
-		return nil, fmt.Errorf("record of order %s: %w", r.Key, err)
+		return nil, fmt.Errorf("%s %s: %w", r.Kind, r.Key, err)
 	}
 	return out, nil
 }
 
+// value is the value of a record in one of its forms.
+func value(r source.Record, json bool) ([]byte, error) {
+	switch m := r.Message.(type) {
+	case *tallyv1.OrderCommand:
+		return marshal(schemas.OrderCommands, m, json)
+	case *tallyv1.CustomerEvent:
+		return marshal(schemas.Customers, m, json)
+	case *tallyv1.ProductEvent:
+		return marshal(schemas.Products, m, json)
+	case *tallyv1.StockEvent:
+		return marshal(schemas.Stock, m, json)
+	}
+	if r.Order != nil {
+		return marshal(schemas.Orders, r.Order, json)
+	}
+	return marshal(schemas.Payments, r.Payment, json)
+}
+
+func marshal[T proto.Message](codec schemas.Codec[T], m T, json bool) ([]byte, error) {
+	b, err := codec.Marshal(m)
+	if err == nil && json {
+		return codec.JSON(m)
+	}
+	return b, err
+}
+
+// inChain makes of a record for the main job what the chain takes: payments have
+// their own key, and who says that an order was placed asks for it there.
+func inChain(r source.Record) source.Record {
+	if r.Payment != nil {
+		r.Key = []byte(schemas.PaymentID(r.Payment))
+	}
+	meta := r.Order.GetMeta()
+	switch e := r.Order.GetEvent().(type) {
+	case *tallyv1.OrderEvent_OrderPlaced:
+		o := e.OrderPlaced
+		r.Kind, r.Order = source.Command, nil
+		r.Message = &tallyv1.OrderCommand{Meta: meta, Command: &tallyv1.OrderCommand_PlaceOrder{
+			PlaceOrder: &tallyv1.PlaceOrder{
+				OrderId: o.GetOrderId(), CustomerId: o.GetCustomerId(), Total: o.GetTotal(),
+				Due: o.GetDue(), Lines: o.GetLines(),
+			},
+		}}
+	case *tallyv1.OrderEvent_OrderCancelled:
+		o := e.OrderCancelled
+		r.Kind, r.Order = source.Command, nil
+		r.Message = &tallyv1.OrderCommand{Meta: meta, Command: &tallyv1.OrderCommand_CancelOrder{
+			CancelOrder: &tallyv1.CancelOrder{OrderId: o.GetOrderId(), Reason: o.GetReason()},
+		}}
+	}
+	return r
+}
+
 // inputs are the topics that are loaded.
 func (s *settings) inputs() topology.Topology {
-	t, names := s.topology(shape{}), s.names()
+	t, loaded := s.topology(shape{}), slices.Collect(maps.Values(s.wiring().loads()))
 	t.Processors = nil
 	t.Topics = slices.DeleteFunc(t.Topics, func(topic topology.Topic) bool {
-		return topic.Name != names.Orders && topic.Name != names.Payments
+		return !slices.Contains(loaded, topic.Name)
 	})
 	return t
 }

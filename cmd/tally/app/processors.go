@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -10,6 +11,12 @@ import (
 
 	"tallystick/engine"
 	"tallystick/processors/confirm"
+	"tallystick/processors/details"
+	"tallystick/processors/fraud"
+	"tallystick/processors/inventory"
+	"tallystick/processors/orders"
+	"tallystick/processors/rekey"
+	"tallystick/processors/validate"
 	"tallystick/schemas"
 	"tallystick/topology"
 )
@@ -32,6 +39,10 @@ type processor struct {
 	name   string
 	graph  func(wiring, wrapper) *goka.GroupGraph
 	engine func(wiring, *engine.Config)
+	// check holds keys against bodies; nil is [schemas.CheckKey].
+	check func(key string, msg any) error
+	// sends says that it has effects, which a sender carries out.
+	sends bool
 	// row shows a row of its table; nil without a table.
 	row func([]byte) (json.RawMessage, error)
 }
@@ -42,41 +53,185 @@ type wrapper = func(goka.ProcessCallback) goka.ProcessCallback
 // wiring is what graphs are made from.
 type wiring struct {
 	names     topology.Names
-	app       string
+	topology  topology.Topology
 	chain     bool
 	json      bool
+	park      bool
 	guarantee engine.Guarantee
 	rules     rules
+	effects   func(context.Context, []engine.Effect)
 }
 
-// group is the name of a processor's consumer group.
-func (w wiring) group(processor string) string { return w.app + "-" + processor }
+// repeats tells that processors have to say again what may have been lost.
+func (w wiring) repeats() bool { return w.guarantee == engine.AtLeastOnce }
 
-// timersTopic is where an engine delivers the rows that are due. It is no topic
-// of Kafka.
-func timersTopic(group string) string { return group + "-timers" }
+// parks tells whether later records of a key wait behind a dead letter of the
+// processor.
+func (w wiring) parks(processor string) bool {
+	p, ok := w.topology.Processor(processor)
+	return ok && p.Parked != "" && w.park && w.guarantee == engine.ExactlyOnce
+}
+
+// journals tells whether the order of a processor's records is written down.
+func (w wiring) journals(processor string) bool {
+	p, ok := w.topology.Processor(processor)
+	return ok && p.Journal != ""
+}
 
 // services is the registry, in the order in which an order goes through them.
 func services() []service {
 	return []service{
 		{
+			name: topology.Rekey, does: "writes payments under the id of their order", chain: true,
+			processors: []processor{rekeyProcessor()},
+		},
+		{
+			name: topology.Orders, does: "takes commands, or refuses them", chain: true,
+			processors: []processor{ordersProcessor()},
+		},
+		{
+			name: topology.Inventory, does: "reserves stock", chain: true,
+			processors: []processor{inventoryProcessor(), stockProcessor()},
+			exactly:    inventory.ExactlyOnce,
+		},
+		{
+			name: topology.Fraud, does: "adds up what a customer orders", chain: true,
+			processors: []processor{fraudRekeyProcessor(), fraudProcessor()},
+		},
+		{
+			name: topology.Details, does: "checks customers and products", chain: true,
+			processors: []processor{detailsProcessor()},
+		},
+		{
+			name: topology.Validate, does: "decides on new orders", chain: true,
+			processors: []processor{validateProcessor()},
+		},
+		{
 			name: topology.Confirm, does: "joins orders and payments",
 			processors: []processor{confirmProcessor()},
+		},
+		{
+			name: topology.Notify, does: "tells customers and others of confirmations", chain: true,
+			processors: []processor{notifyProcessor()},
+		},
+	}
+}
+
+func rekeyProcessor() processor {
+	return processor{
+		name: topology.Rekey, check: schemas.CheckPaymentKey,
+		graph: func(w wiring, wrap wrapper) *goka.GroupGraph {
+			return rekey.Define(rekey.Topics{
+				Group: w.names.Group(topology.Rekey), Payments: w.names.Payments,
+				PaymentsByOrder: w.names.PaymentsByOrder, JSON: w.json,
+			}, wrap)
+		},
+	}
+}
+
+func ordersProcessor() processor {
+	return processor{
+		name: topology.Orders, row: rowsOf(schemas.OrderRows),
+		graph: func(w wiring, wrap wrapper) *goka.GroupGraph {
+			return orders.Rules{RepeatSpeech: w.repeats()}.Define(orders.Topics{
+				Group: w.names.Group(topology.Orders), Commands: w.names.OrderCommands,
+				Orders: w.names.Orders, JSON: w.json,
+			}, wrap)
+		},
+	}
+}
+
+func inventoryProcessor() processor {
+	return processor{
+		name: topology.Inventory, row: rowsOf(schemas.InventoryRows),
+		graph: func(w wiring, wrap wrapper) *goka.GroupGraph {
+			n := w.names
+			return inventory.Define(inventory.Topics{
+				Group: n.Group(topology.Inventory), Orders: n.Orders, Exceptions: n.Exceptions,
+				Confirmations: n.Confirmations, Replies: n.InventoryReplies,
+				Requests: n.InventoryRequests, OrderChecks: n.OrderChecks, JSON: w.json,
+			}, wrap)
+		},
+	}
+}
+
+func stockProcessor() processor {
+	return processor{
+		name: topology.InventoryStock, row: rowsOf(schemas.StockRows),
+		graph: func(w wiring, wrap wrapper) *goka.GroupGraph {
+			n := w.names
+			return inventory.DefineStock(inventory.StockTopics{
+				Group: n.Group(topology.InventoryStock), Stock: n.Stock,
+				Requests: n.InventoryRequests, Replies: n.InventoryReplies,
+			}, wrap)
+		},
+	}
+}
+
+func fraudRekeyProcessor() processor {
+	return processor{
+		name: topology.FraudRekey,
+		graph: func(w wiring, wrap wrapper) *goka.GroupGraph {
+			return fraud.DefineRekey(fraud.RekeyTopics{
+				Group: w.names.Group(topology.FraudRekey), Orders: w.names.Orders,
+				CustomerOrders: w.names.FraudOrders,
+			}, wrap)
+		},
+	}
+}
+
+func fraudProcessor() processor {
+	return processor{
+		name: topology.Fraud, row: rowsOf(schemas.FraudRows),
+		graph: func(w wiring, wrap wrapper) *goka.GroupGraph {
+			rules := w.rules.fraud
+			rules.RepeatSpeech = w.repeats()
+			return rules.Define(fraud.Topics{
+				Group: w.names.Group(topology.Fraud), CustomerOrders: w.names.FraudOrders,
+				OrderChecks: w.names.OrderChecks, JSON: w.json,
+			}, wrap)
+		},
+	}
+}
+
+func detailsProcessor() processor {
+	return processor{
+		name: topology.Details,
+		graph: func(w wiring, wrap wrapper) *goka.GroupGraph {
+			n := w.names
+			return details.Rules{}.Define(details.Topics{
+				Group: n.Group(topology.Details), Orders: n.Orders, Customers: n.Customers,
+				Products: n.Products, OrderChecks: n.OrderChecks, JSON: w.json,
+			}, wrap)
+		},
+	}
+}
+
+func validateProcessor() processor {
+	return processor{
+		name: topology.Validate, row: rowsOf(schemas.ValidateRows),
+		graph: func(w wiring, wrap wrapper) *goka.GroupGraph {
+			return validate.Rules{RepeatSpeech: w.repeats()}.Define(validate.Topics{
+				Group: w.names.Group(topology.Validate), Orders: w.names.Orders,
+				OrderChecks: w.names.OrderChecks, JSON: w.json,
+			}, wrap)
 		},
 	}
 }
 
 func confirmProcessor() processor {
 	return processor{
-		name: topology.Confirm,
+		name: topology.Confirm, row: rowsOf(schemas.ConfirmRows),
 		graph: func(w wiring, wrap wrapper) *goka.GroupGraph {
-			rules := confirm.Rules{RepeatSpeech: w.guarantee == engine.AtLeastOnce}
-			return rules.Define(confirm.Topics{
-				Group: w.names.ConfirmGroup, Orders: w.names.Orders, Payments: w.names.Payments,
-				Confirmations: w.names.Confirmations, Exceptions: w.names.Exceptions, JSON: w.json,
+			return w.rules.confirming(w, w.guarantee).Define(confirm.Topics{
+				Group: w.names.ConfirmGroup, Orders: w.names.Orders, Payments: w.joined(),
+				Confirmations: w.names.Confirmations, Exceptions: w.names.Exceptions,
+				Timers: engine.TimersTopic(w.names.ConfirmGroup), JSON: w.json,
 			}, wrap)
 		},
-		row: rowsOf(schemas.ConfirmRows),
+		engine: func(w wiring, c *engine.Config) {
+			c.Timers = &engine.Timers{Deadline: schemas.ConfirmRowDeadline, Version: 1}
+		},
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tallystick/engine"
+	"tallystick/query/replay"
 	"tallystick/state"
 	"tallystick/topology"
 )
@@ -30,8 +31,10 @@ type running struct {
 	http, misrouted, profile      string
 	format                        string
 	interval, session             time.Duration
-	transaction, idle             time.Duration
-	leave, oldBrokers             bool
+	transaction, idle, idleAfter  time.Duration
+	leave, oldBrokers, park       bool
+	rules                         rules
+	sending                       sending
 	cacheMiB, rowCacheMiB         int64
 }
 
@@ -58,6 +61,8 @@ func (m *Main) runCommand(s *settings) *cobra.Command {
 		},
 	}
 	r.register(cmd)
+	r.rules.register(cmd)
+	r.sending.register(cmd)
 	return cmd
 }
 
@@ -77,10 +82,14 @@ func (r *running) register(cmd *cobra.Command) {
 		"how long a silent worker keeps its partitions")
 	f.DurationVar(&r.transaction, "transaction-timeout", 15*time.Second,
 		"how long others wait for a transaction of a worker that died")
+	f.DurationVar(&r.idleAfter, "idle-after", time.Second,
+		"how long an input may be silent until the time of records goes on without it")
 	f.BoolVar(&r.leave, "leave", false, "give the place in the group up at the end")
 	f.DurationVar(&r.idle, "until-idle", 0,
 		"end when there was nothing to do for so long, as in --until-idle=5s")
 	f.Lookup("until-idle").NoOptDefVal = "2s"
+	f.BoolVar(&r.park, "park", true,
+		"let later records of an order wait behind its dead letter; exactly-once only")
 	f.StringVar(&r.misrouted, "misrouted", "stop",
 		"what to do about a record in the wrong partition for its key: stop or dead-letters")
 	f.BoolVar(&r.oldBrokers, "allow-transaction-v1", false,
@@ -98,10 +107,17 @@ func (m *Main) workerConfig(s *settings, r *running, client []kgo.Opt) (workerCo
 		wiring:  s.wiring(),
 		brokers: s.Brokers, client: client, dir: r.stateDir,
 		instance: r.instance, interval: r.interval, session: r.session, transaction: r.transaction,
-		leave: r.leave, oldBrokers: r.oldBrokers, log: m.logger(s),
+		idleAfter: r.idleAfter, leave: r.leave, oldBrokers: r.oldBrokers, log: m.logger(s),
 		cacheBytes: r.cacheMiB << 20, rowBytes: r.rowCacheMiB << 20,
 	}
-	c.json = r.format == formatJSON
+	c.json, c.park, c.rules = r.format == formatJSON, r.park, r.rules
+	if err := r.rules.validate(); err != nil {
+		return c, err
+	}
+	if err := r.sending.validate(); err != nil {
+		return c, err
+	}
+	c.sending, c.rules.notify = r.sending, r.sending.rules(c.rules.notify)
 	var err error
 	if r.format != formatProtobuf && r.format != formatJSON {
 		return c, usageError("use protobuf or json", "--format has no form %q", r.format)
@@ -151,15 +167,15 @@ func (m *Main) work(ctx context.Context, s *settings, r *running) error {
 	if err := s.ready(ctx, cl, s.topology(shape{})); err != nil {
 		return err
 	}
-	w, err := m.newWorker(c)
+	w, err := m.newWorker(ctx, c)
 	if err != nil {
 		return err
 	}
 	c.log.Info("worker begins", "groups", w.groups(), "instance", c.instance,
 		"state_dir", c.dir, "guarantee", c.guarantee.String(), "interval", c.interval,
 		"brokers", strings.Join(c.brokers, ","))
-	err = m.serve(ctx, w, c, r, kadm.NewClient(cl))
-	if closed := w.close(); err == nil {
+	err = m.serve(ctx, w, c, r, cl)
+	if closed := w.close(ctx, c.log); err == nil {
 		err = closed
 	}
 	for _, u := range w.units {
@@ -177,7 +193,7 @@ var errIdle = errors.New("nothing to do")
 // serve runs the engine, the HTTP server and the watch for idleness, until one
 // of them ends.
 func (m *Main) serve(
-	ctx context.Context, w *worker, c workerConfig, r *running, adm *kadm.Client,
+	ctx context.Context, w *worker, c workerConfig, r *running, cl *kgo.Client,
 ) error {
 	server, err := m.listen(ctx, w, c.instance, r.http, c.log)
 	if err != nil {
@@ -203,7 +219,7 @@ func (m *Main) serve(
 	})
 	if r.idle > 0 {
 		g.Go(func() error {
-			if w.idle(running, m, adm, r.idle) {
+			if w.idle(running, m, cl, r.idle) {
 				c.log.Info("nothing to do any more", "for", r.idle)
 				stop(errIdle)
 			}
@@ -214,11 +230,8 @@ func (m *Main) serve(
 }
 
 // idle waits until the worker has had nothing to do for the given time, and
-// returns false if ctx is done before. What the worker's fetches say is taken
-// for true at once if the group's offsets agree, else after a while: offsets
-// never reach the end of a topic that ends with a transaction's marker.
-func (w *worker) idle(ctx context.Context, m *Main, adm *kadm.Client, enough time.Duration) bool {
-	const sure = 5
+// returns false if ctx is done before.
+func (w *worker) idle(ctx context.Context, m *Main, cl *kgo.Client, enough time.Duration) bool {
 	tick := time.NewTicker(min(enough/4+time.Millisecond, 250*time.Millisecond))
 	defer tick.Stop()
 	since, records := m.Now(), int64(-1)
@@ -228,54 +241,50 @@ func (w *worker) idle(ctx context.Context, m *Main, adm *kadm.Client, enough tim
 			return false
 		case <-tick.C:
 		}
-		if n := w.records(); n != records || w.busy() {
+		if n := w.records(); n != records || !w.ready() {
 			since, records = m.Now(), n
 			continue
 		}
-		quiet := m.Now().Sub(since)
-		if quiet >= sure*enough || quiet >= enough && w.behind(ctx, adm) == 0 {
+		if m.Now().Sub(since) >= enough && w.caughtUp(ctx, cl) {
 			return true
 		}
 	}
 }
 
-// busy says that a processor is not ready, or has records to read.
-func (w *worker) busy() bool {
-	return slices.ContainsFunc(w.units, func(u *unit) bool {
-		st := u.engine.Stats()
-		return !st.Ready || st.Lag > 0
+// caughtUp tells whether nothing is left to read for any of the groups, all workers
+// together. What cannot be told is not so.
+func (w *worker) caughtUp(ctx context.Context, cl *kgo.Client) bool {
+	return !slices.ContainsFunc(w.units, func(u *unit) bool {
+		return !u.caughtUp(ctx, cl)
 	})
 }
 
-// behind is how many offsets the groups are behind the ends of their inputs, all
-// workers together; below zero if that cannot be told.
-func (w *worker) behind(ctx context.Context, adm *kadm.Client) int64 {
-	var behind int64
-	for _, u := range w.units {
-		n := u.behind(ctx, adm)
-		if n < 0 {
-			return n
-		}
-		behind += n
+// caughtUp looks at what is behind the group's offsets: only markers of
+// transactions may be there, and what was aborted.
+func (u *unit) caughtUp(ctx context.Context, cl *kgo.Client) bool {
+	bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	log, err := replay.Open(bounded, cl, time.Second, u.inputs()...)
+	if err != nil {
+		return false
 	}
-	return behind
-}
-
-func (u *unit) behind(ctx context.Context, adm *kadm.Client) int64 {
-	ends, err := adm.ListCommittedOffsets(ctx, u.inputs()...)
-	if err != nil || ends.Error() != nil {
-		return -1
-	}
-	at, err := adm.FetchOffsets(kadm.RequireStable(ctx), u.group)
+	at, err := kadm.NewClient(cl).FetchOffsets(kadm.RequireStable(bounded), u.group)
 	if err != nil || at.Error() != nil {
-		return -1
+		return false
 	}
-	var behind int64
-	ends.Each(func(o kadm.ListedOffset) {
-		done, _ := at.Lookup(o.Topic, o.Partition)
-		behind += max(0, o.Offset-max(0, done.At))
-	})
-	return behind
+	for _, topic := range u.inputs() {
+		for p := range log.Partitions(topic) {
+			span := log.Span(topic, p)
+			from := span.Start
+			if done, ok := at.Lookup(topic, p); ok {
+				from = max(from, done.At)
+			}
+			for range log.Range(bounded, topic, p, from, span.End) {
+				return false // a record, or an error
+			}
+		}
+	}
+	return true
 }
 
 // ready checks that the topics are there and as a worker needs them.

@@ -36,7 +36,7 @@ type looking struct {
 }
 
 // table is the changelog of the table that is looked at.
-func (l *looking) table(s *settings) string { return s.wiring().group(l.processor) + "-table" }
+func (l *looking) table(s *settings) string { return s.names().Table(l.processor) }
 
 func (m *Main) tableCommand(s *settings) *cobra.Command {
 	l := &looking{}

@@ -39,18 +39,19 @@ func (sh *shape) validate() error {
 
 // names are the topics and groups that the settings lead to.
 func (s *settings) names() topology.Names {
-	return topology.Options{Prefix: s.Prefix, App: s.App}.Names()
+	return topology.Options{Prefix: s.Prefix, App: s.App, Chain: s.Chain}.Names()
 }
 
 // wiring is what the settings of all verbs say about graphs.
 func (s *settings) wiring() wiring {
-	return wiring{names: s.names(), app: s.App, chain: s.Chain}
+	return wiring{names: s.names(), chain: s.Chain, topology: s.topology(shape{})}
 }
 
 // topology is the map under the settings.
 func (s *settings) topology(sh shape) topology.Topology {
 	return topology.Default(topology.Options{
 		Prefix: s.Prefix, App: s.App, Partitions: sh.Partitions, Replication: sh.Replication,
+		Chain: s.Chain,
 	})
 }
 
@@ -104,7 +105,10 @@ func (m *Main) topicsVerb(
 			if err != nil {
 				return err
 			}
-			return run(cmd.Context(), s, adm, plan)
+			if err := run(cmd.Context(), s, adm, plan); err != nil || name != "check" {
+				return err
+			}
+			return topology.CheckKeys(cmd.Context(), cl, s.topology(*sh))
 		},
 	}
 }

@@ -24,9 +24,10 @@ import (
 // several, each of a consumer group of its own. The verbs run and demo are made
 // of it.
 type worker struct {
-	units []*unit
-	db    *state.DB
-	dir   string
+	units  []*unit
+	db     *state.DB
+	dir    string
+	sender *dispatch // nil unless notify is among them
 }
 
 // A unit is one processor of a worker: its graph and the engine that runs it.
@@ -43,11 +44,13 @@ type workerConfig struct {
 	brokers     []string
 	client      []kgo.Opt
 	processors  []processor
+	sending     sending
 	dir         string
 	instance    string
 	interval    time.Duration
 	session     time.Duration
 	transaction time.Duration
+	idleAfter   time.Duration
 	leave       bool
 	oldBrokers  bool
 	misrouted   engine.Misrouted
@@ -63,7 +66,7 @@ const (
 )
 
 // newWorker opens the tables and makes the engines. The caller closes it.
-func (m *Main) newWorker(c workerConfig) (*worker, error) {
+func (m *Main) newWorker(ctx context.Context, c workerConfig) (*worker, error) {
 	if err := os.MkdirAll(c.dir, 0o750); err != nil {
 		return nil, hinted("check --state-dir", "state: %w", err)
 	}
@@ -82,9 +85,15 @@ func (m *Main) newWorker(c workerConfig) (*worker, error) {
 	}
 	w := &worker{db: db, dir: c.dir}
 	for _, p := range c.processors {
+		if p.sends {
+			if w.sender, err = c.newDispatch(ctx, m.Now); err != nil {
+				return nil, errors.Join(err, w.close(ctx, c.log))
+			}
+			c.effects = w.sender.take
+		}
 		u, err := c.newUnit(p, db)
 		if err != nil {
-			return nil, errors.Join(err, db.Close())
+			return nil, errors.Join(err, w.close(ctx, c.log))
 		}
 		w.units = append(w.units, u)
 	}
@@ -102,11 +111,12 @@ const (
 func (c workerConfig) newUnit(p processor, db *state.DB) (*unit, error) {
 	share := len(c.processors)
 	cfg := engine.Config{
-		Brokers: c.brokers, Client: c.client, Group: c.group(p.name), Instance: c.instance,
+		Brokers: c.brokers, Client: c.client, Group: c.names.Group(p.name), Instance: c.instance,
 		State: db, Guarantee: c.guarantee, Interval: c.interval, DeadLetters: c.names.DeadLetters,
 		SessionTimeout: c.session, TransactionTimeout: c.transaction, LeaveOnStop: c.leave,
 		AllowTransactionV1: c.oldBrokers, OnMisrouted: c.misrouted, Logger: c.log,
 		MaxRecords: transactionRecords / share, MaxBytes: transactionBytes / share,
+		Park: c.parks(p.name), Journal: c.journals(p.name), IdleAfter: c.idleAfter,
 	}
 	if p.engine != nil {
 		p.engine(c.wiring, &cfg)
@@ -115,8 +125,12 @@ func (c workerConfig) newUnit(p processor, db *state.DB) (*unit, error) {
 	if err != nil {
 		return nil, usageError("see tally run --help", "processor %s: %w", p.name, err)
 	}
+	check := schemas.CheckKey
+	if p.check != nil {
+		check = p.check
+	}
 	graph := p.graph(c.wiring, func(cb goka.ProcessCallback) goka.ProcessCallback {
-		return e.Wrap(cb, schemas.CheckKey)
+		return e.Wrap(cb, check)
 	})
 	return &unit{name: p.name, group: cfg.Group, engine: e, graph: graph}, nil
 }
@@ -193,14 +207,18 @@ func (u *unit) table() string {
 func (u *unit) inputs() []string {
 	var topics []string
 	for _, in := range u.graph.InputStreams() {
-		if in.Topic() != timersTopic(u.group) {
+		if in.Topic() != engine.TimersTopic(u.group) {
 			topics = append(topics, in.Topic())
 		}
 	}
 	return topics
 }
 
-func (w *worker) close() error {
+// close ends the sender and the database, when no processor runs any more.
+func (w *worker) close(ctx context.Context, log *slog.Logger) error {
+	if w.sender != nil {
+		w.sender.close(ctx, log)
+	}
 	if err := w.db.Close(); err != nil {
 		return fmt.Errorf("state: close: %w", err)
 	}

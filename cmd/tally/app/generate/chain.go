@@ -22,10 +22,15 @@ type ChainOptions struct {
 	// Start is when the first order is asked for; the others follow Every.
 	Start time.Time
 	Every time.Duration
-	// Due is how long an order may take to be paid. Late payments come soon after
-	// it, so that it is best short.
+	// Due is how long an order may take to be paid. All that happens to an order in
+	// time happens in its first minutes, so that Due is best long: what the services
+	// say of an order comes later than what is asked of them, and must not come so
+	// late that by the time of the records the order has expired.
 	Due time.Duration
-	Mix ChainMix
+	// Tail makes the last orders come when all others are over, so that time
+	// passes for everybody.
+	Tail bool
+	Mix  ChainMix
 }
 
 // ChainMix is how often things go another way than one order with one payment.
@@ -75,6 +80,7 @@ const (
 	fateDiscontinued
 	fateShort
 	fateSuspicious
+	fatePending
 )
 
 // fates are the shares that exclude each other, by fate.
@@ -127,8 +133,15 @@ func (o ChainOptions) Validate() error {
 	return nil
 }
 
-// MinDue is the shortest time in which the generator's customers pay.
-const MinDue = 20 * time.Second
+// MinDue is the shortest time in which all can happen that happens in time.
+const MinDue = 2 * meanwhile
+
+// silence is how long nothing happens before the tail: longer than the services
+// wait for anything, unless they are told otherwise.
+const silence = 14 * 24 * time.Hour
+
+// meanwhile is the time in which what happens to an order in time has happened.
+const meanwhile = 5 * time.Minute
 
 // ChainCounts is what a [Chain] made, as its records were meant.
 type ChainCounts struct {
@@ -141,6 +154,8 @@ type ChainCounts struct {
 	Invalid    int // records that cannot be read
 	// How the orders are meant to end.
 	Paid, Unpaid, Partial, Late, Cancelled, Refused, Closed, Discontinued, Short, Suspicious int
+	// Pending are orders that wait for their payment when all is over.
+	Pending int
 
 	Minor map[string]int64 // received, by currency
 }
@@ -166,7 +181,7 @@ func NewChain(o ChainOptions) (*Chain, error) {
 	}
 	o.Start, o.Every = g.o.Start, g.o.Every
 	if o.Due == 0 {
-		o.Due = 90 * time.Second
+		o.Due = max(24*time.Hour, 2*time.Duration(o.Orders)*o.Every)
 	}
 	c := &Chain{Generator: g, co: o}
 	c.makeCustomers()
@@ -187,12 +202,34 @@ func (c *Chain) Made() ChainCounts {
 // ranged over once.
 func (c *Chain) Records() iter.Seq[source.Record] {
 	return func(yield func(source.Record) bool) {
-		for _, r := range c.known() {
+		for _, r := range c.Known() {
 			if !yield(r) {
 				return
 			}
 		}
-		for n := range c.co.Orders {
+		for _, some := range []iter.Seq[source.Record]{c.Events(), c.Late()} {
+			for r := range some {
+				if !yield(r) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Events makes the orders and what happens to them, without what is known before
+// and without the tail.
+func (c *Chain) Events() iter.Seq[source.Record] { return c.between(0, c.co.Orders-c.tail()) }
+
+// Late makes the orders of the tail. It is called when Events has ended.
+func (c *Chain) Late() iter.Seq[source.Record] {
+	return c.between(c.co.Orders-c.tail(), c.co.Orders)
+}
+
+// between makes some of the orders.
+func (c *Chain) between(from, to int) iter.Seq[source.Record] {
+	return func(yield func(source.Record) bool) {
+		for n := from; n < to; n++ {
 			placed := c.placed(n)
 			for len(c.waiting) > 0 && !c.waiting[0].arrives.After(placed) {
 				if !yield(heap.Pop(&c.waiting).(delivery).Record) {
@@ -209,24 +246,38 @@ func (c *Chain) Records() iter.Seq[source.Record] {
 	}
 }
 
-// Last is when the last order is asked for.
-func (c *Chain) Last() time.Time { return c.placed(max(0, c.co.Orders-1)) }
+// Span is how long it is from the first order until all has happened that does.
+func (c *Chain) Span() time.Duration {
+	last := c.placed(max(0, c.co.Orders-1)).Sub(c.co.Start)
+	return max(last, time.Duration(c.co.Orders)*c.co.Every+c.co.Due+meanwhile) + spreadUsual
+}
+
+// Due is how long an order may take to be paid.
+func (c *Chain) Due() time.Duration { return c.co.Due }
 
 // placed is when the nth order is asked for. The last ones come when all that
 // can happen to the others has happened: they let time pass for everybody.
 func (c *Chain) placed(n int) time.Time {
 	at := c.co.Start.Add(time.Duration(n) * c.co.Every)
 	if n >= c.co.Orders-c.tail() {
-		at = at.Add(3*c.co.Due + 2*spreadLate)
+		at = at.Add(max(c.co.Due, silence) + 2*meanwhile)
 	}
 	return at
 }
 
 // tail is how many orders come at the end, when all others are over. Each
 // partition should get a few of them.
-func (c *Chain) tail() int { return min(c.co.Orders/10, 120) }
+func (c *Chain) tail() int {
+	if !c.co.Tail {
+		return 0
+	}
+	return min(c.co.Orders/10, 120)
+}
 
-// send lets a record of one of the chain's own topics arrive.
+// pending is how many orders are not due for long when all is over.
+func (c *Chain) pending() int { return min(c.tail()/5, 3) }
+
+// sendMessage lets a record of one of the chain's own topics arrive.
 func (c *Chain) sendMessage(kind source.Kind, key string, at time.Time, m proto.Message,
 	spread time.Duration,
 ) source.Record {
@@ -238,7 +289,10 @@ func (c *Chain) sendMessage(kind source.Kind, key string, at time.Time, m proto.
 // draw picks the fate of an order.
 func (c *Chain) draw(n int) fate {
 	dice := c.random.Float64()
-	if n >= c.co.Orders-c.tail() {
+	switch left := c.co.Orders - n; {
+	case left <= c.pending():
+		return fatePending
+	case left <= c.tail():
 		return fatePaid
 	}
 	for _, f := range c.co.Mix.fates() {
@@ -254,7 +308,7 @@ func (c *Chain) draw(n int) fate {
 func (c *ChainCounts) tally(f fate) {
 	counts := []*int{
 		&c.Paid, &c.Unpaid, &c.Partial, &c.Late, &c.Cancelled, &c.Refused, &c.Closed,
-		&c.Discontinued, &c.Short, &c.Suspicious,
+		&c.Discontinued, &c.Short, &c.Suspicious, &c.Pending,
 	}
 	*counts[f]++
 }
@@ -298,8 +352,9 @@ func (c *Chain) makeProducts() {
 	}
 }
 
-// known is what is said before the first order: customers, products and stock.
-func (c *Chain) known() []source.Record {
+// Known makes what is said before the first order: customers, products and stock.
+// It is called once.
+func (c *Chain) Known() []source.Record {
 	at := c.co.Start.Add(-time.Hour)
 	var records []source.Record
 	add := func(kind source.Kind, key string, m proto.Message) {

@@ -68,6 +68,8 @@ func (c *Chain) place(id string, f fate, placed time.Time) *tallyv1.PlaceOrder {
 		total += c.line(place, p, 1, currency)
 	case fateRefused:
 		total++
+	case fatePending:
+		place.Due = stamp(placed.Add(7 * 24 * time.Hour))
 	}
 	place.Total = &tallyv1.Money{Minor: proto.Int64(total), Currency: currency}
 	return place
@@ -101,7 +103,7 @@ func (c *Chain) payFor(
 	total := o.GetTotal().GetMinor()
 	var amounts []int64
 	switch f {
-	case fateUnpaid:
+	case fateUnpaid, fatePending:
 	case fatePartial:
 		amounts = []int64{max(1, total/3)}
 	case fateClosed, fateDiscontinued, fateShort, fateSuspicious, fateRefused:
@@ -115,10 +117,9 @@ func (c *Chain) payFor(
 	}
 	var payments []source.Record
 	for k, amount := range amounts {
-		within := c.co.Due - spreadUsual - time.Second
-		at := placed.Add(2*time.Second + time.Duration(c.random.Int64N(int64(within/2))))
+		at := placed.Add(2*time.Second + time.Duration(c.random.Int64N(int64(paidWithin))))
 		if f == fateLate {
-			at = due.Add(5*time.Second + time.Duration(c.random.Int64N(int64(c.co.Due/2))))
+			at = due.Add(5*time.Second + time.Duration(c.random.Int64N(int64(meanwhile/2))))
 		}
 		id := fmt.Sprintf("p%d-%06d-%d", c.co.Seed, n+1, k+1)
 		payments = append(payments, c.pay(id, o.GetOrderId(), amount, o.GetTotal().GetCurrency(), at))
@@ -160,7 +161,7 @@ func (c *Chain) pay(
 func (c *Chain) cancel(id string, placed time.Time) {
 	at := placed.Add(spreadUsual + 500*time.Millisecond)
 	if c.chance(0.5) {
-		at = placed.Add(c.co.Due - 2*time.Second)
+		at = placed.Add(meanwhile / 2)
 	}
 	c.command(id, at, &tallyv1.OrderCommand{
 		Meta: &tallyv1.Meta{At: stamp(at)},
@@ -182,10 +183,10 @@ func (c *Chain) chainMishaps(n int, o *tallyv1.PlaceOrder, place source.Record,
 		} else {
 			c.counts.Commands++
 		}
-		c.send(again, c.co.Due/2)
+		c.send(again, meanwhile/2)
 		c.made.Duplicates++
 	}
-	later := placed.Add(c.co.Due / 2)
+	later := placed.Add(meanwhile / 2)
 	id := func(suffix string) string { return fmt.Sprintf("p%d-%06d-%s", c.co.Seed, n+1, suffix) }
 	if c.chance(mix.Orphans) {
 		c.pay(id("x"), fmt.Sprintf("o%d-x%06d", c.co.Seed, n+1), total.GetMinor(),
@@ -209,7 +210,7 @@ func (c *Chain) chainMishaps(n int, o *tallyv1.PlaceOrder, place source.Record,
 // reverse takes a payment back, soon or late.
 func (c *Chain) reverse(payment source.Record) {
 	paid := payment.Payment.GetPaymentReceived()
-	at := payment.At.Add(time.Second + time.Duration(c.random.Int64N(int64(c.co.Due/2))))
+	at := payment.At.Add(time.Second + time.Duration(c.random.Int64N(int64(meanwhile/2))))
 	r := source.Record{Kind: source.Payment, Key: payment.Key, At: at}
 	r.Payment = &tallyv1.PaymentEvent{
 		Meta: &tallyv1.Meta{At: stamp(at)},
@@ -238,8 +239,8 @@ func (c *Chain) chainInvalid(order, payment string, at time.Time) {
 	case 3:
 		r.Raw = body(payment, `"100"`, "XXZ")
 	case 4:
-		r.Kind, r.Key = source.Command, []byte(order)
-		r.Raw = []byte(`{"placeOrder":{"orderId":"` + order + `"}}`)
+		r.Kind, r.Key = source.Command, []byte(order+"-bad")
+		r.Raw = []byte(`{"placeOrder":{"orderId":"` + order + `-bad"}}`)
 	default:
 		r.Raw = make([]byte, 1+c.random.IntN(64))
 		for i := range r.Raw {
