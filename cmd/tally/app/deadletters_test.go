@@ -279,3 +279,41 @@ func TestRetryWithoutWorker(t *testing.T) {
 		t.Errorf("no worker: %s", said)
 	}
 }
+
+// TestDropMissingLetter gets past a dead letter that retention has taken.
+func TestDropMissingLetter(t *testing.T) {
+	c := newClinic(t, true)
+	c.send("orders", "{")
+	first := c.ls(1)[0]
+	c.send("orders", placedOrder)
+	c.send("payments", paid("p1", 4200))
+	second := c.ls(3)[1]
+	var partition int32
+	if _, err := fmt.Sscanf(first.Place, "tally-dead-letters/%d/", &partition); err != nil {
+		t.Fatal(err)
+	}
+	gone := kadm.Offsets{}
+	var offset int64
+	if _, err := fmt.Sscanf(second.Place, fmt.Sprintf("tally-dead-letters/%d/%%d", partition),
+		&offset); err != nil {
+		t.Fatal(err)
+	}
+	gone.AddOffset("tally-dead-letters", partition, offset, -1)
+	deleted, err := kadm.NewClient(c.cl).DeleteRecords(t.Context(), gone)
+	if err == nil {
+		err = deleted.Error()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, said := tally(t, ExitError, "dead-letters", "retry", "o1", c.at)
+	if !strings.Contains(said, "is no longer in the topic (hint: tally dead-letters drop o1") {
+		t.Errorf("retry: %s", said)
+	}
+	out, _ := tally(t, ExitOK, "dead-letters", "drop", "o1", c.at, "--reason", "lost")
+	if strings.TrimSpace(out) != "o1: 1 dead letter dropped, 2 letters still waiting" {
+		t.Errorf("drop printed %s", out)
+	}
+	tally(t, ExitOK, "dead-letters", "retry", "o1", c.at)
+	waitFor(t, func() bool { return c.confirmations() > 0 })
+}
