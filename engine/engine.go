@@ -126,6 +126,9 @@ func (e *Engine) Run(ctx context.Context, g *goka.GroupGraph) error {
 		return err
 	}
 	p, err := goka.NewProcessor(e.cfg.Brokers, g, e.Options()...)
+	if err != nil && ctx.Err() != nil {
+		return nil // nothing was begun
+	}
 	if err != nil {
 		return e.reason(fmt.Errorf("engine: make processor: %w", err))
 	}
