@@ -166,6 +166,14 @@ func looked(t *testing.T, at string, one, two Serving) {
 			t.Errorf("no metrics of %s", p.name)
 		}
 	}
+	for _, want := range []string{
+		`tally_replica_newest_seconds{group="tally-details",instance="two",topic="customers"} 1.`,
+		`tally_sends_total{group="tally-notify",instance="two",result="accepted"} 0`,
+	} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("no %s in the metrics", want)
+		}
+	}
 	out, _ = tally(t, ExitOK, "audit", at, "--chain", "-o", "json")
 	if r := report(t, out); r.Audit != audit.OK || r.Confirmed != 1 {
 		t.Errorf("audit: %s", out)

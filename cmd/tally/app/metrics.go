@@ -1,6 +1,8 @@
 package app
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"tallystick/engine"
@@ -11,6 +13,9 @@ import (
 type collector struct {
 	w       *worker
 	metrics []metric
+	newest  *prometheus.Desc // of the copies of others' tables
+	sent    *prometheus.Desc
+	queued  *prometheus.Desc
 }
 
 type metric struct {
@@ -21,7 +26,16 @@ type metric struct {
 
 func newCollector(w *worker, instance string) *collector {
 	labels := prometheus.Labels{"instance": instance}
-	c := &collector{w: w}
+	c := &collector{
+		w: w,
+		newest: prometheus.NewDesc("tally_replica_newest_seconds",
+			"Time, since 1970, of the newest record that the copy of a topic has: what is later is "+
+				"not known here yet, or has not been said.", []string{"group", "topic"}, labels),
+		sent: prometheus.NewDesc("tally_sends_total", "Attempts to tell somebody, by their result.",
+			[]string{"group", "result"}, labels),
+		queued: prometheus.NewDesc("tally_sends_queued", "Attempts that wait for their turn.",
+			[]string{"group"}, labels),
+	}
 	add := func(kind prometheus.ValueType, name, help string, value func(engine.Stats) int64) {
 		desc := prometheus.NewDesc("tally_"+name, help, []string{"group"}, labels)
 		c.metrics = append(c.metrics, metric{desc, kind, value})
@@ -45,6 +59,12 @@ func newCollector(w *worker, instance string) *collector {
 		func(s engine.Stats) int64 { return s.Rebuilt })
 	add(counter, "dead_letters_total", "Records put into the dead letters.",
 		func(s engine.Stats) int64 { return s.DeadLetters })
+	add(counter, "deadlines_total", "Deadlines of rows that came.",
+		func(s engine.Stats) int64 { return s.Timers })
+	add(counter, "records_ahead_total", "Records too far ahead of the time of day to move time.",
+		func(s engine.Stats) int64 { return s.Ahead })
+	add(counter, "effects_total", "Effects handed over after their transaction.",
+		func(s engine.Stats) int64 { return s.Effects })
 	add(gauge, "parked_keys", "Keys whose records wait behind a dead letter.",
 		func(s engine.Stats) int64 { return s.Parked })
 	add(gauge, "lag_records", "Records of the assigned inputs that are still unread.",
@@ -66,6 +86,9 @@ func (c *collector) Describe(to chan<- *prometheus.Desc) {
 	for _, m := range c.metrics {
 		to <- m.desc
 	}
+	to <- c.newest
+	to <- c.sent
+	to <- c.queued
 }
 
 // Collect reads the counters.
@@ -75,5 +98,38 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		for _, m := range c.metrics {
 			to <- prometheus.MustNewConstMetric(m.desc, m.kind, float64(m.value(st)), u.group)
 		}
+		c.replicas(to, u)
+		if u.sends && c.w.sender != nil {
+			c.sends(to, u.group)
+		}
 	}
+}
+
+// replicas tells how new the copies of others' tables are: the newest record of
+// each topic.
+func (c *collector) replicas(to chan<- prometheus.Metric, u *unit) {
+	newest := map[string]time.Time{}
+	for _, r := range u.engine.Replicas() {
+		if at, ok := newest[r.Topic]; !ok || r.Newest.After(at) {
+			newest[r.Topic] = r.Newest
+		}
+	}
+	for topic, at := range newest {
+		if !at.IsZero() {
+			to <- prometheus.MustNewConstMetric(c.newest, prometheus.GaugeValue,
+				float64(at.UnixMilli())/1000, u.group, topic)
+		}
+	}
+}
+
+// sends tells what became of attempts to tell somebody.
+func (c *collector) sends(to chan<- prometheus.Metric, group string) {
+	st := c.w.sender.sender.Stats()
+	for result, n := range map[string]int64{
+		"accepted": st.Accepted, "refused": st.Refused, "untried": st.Untried,
+		"unsettled": st.Unsettled, "lost": st.Lost,
+	} {
+		to <- prometheus.MustNewConstMetric(c.sent, prometheus.CounterValue, float64(n), group, result)
+	}
+	to <- prometheus.MustNewConstMetric(c.queued, prometheus.GaugeValue, float64(st.Queued), group)
 }

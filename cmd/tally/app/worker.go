@@ -34,6 +34,7 @@ type worker struct {
 type unit struct {
 	name   string
 	group  string
+	sends  bool // see processor
 	engine *engine.Engine
 	graph  *goka.GroupGraph
 }
@@ -132,7 +133,7 @@ func (c workerConfig) newUnit(p processor, db *state.DB) (*unit, error) {
 	graph := p.graph(c.wiring, func(cb goka.ProcessCallback) goka.ProcessCallback {
 		return e.Wrap(cb, check)
 	})
-	return &unit{name: p.name, group: cfg.Group, engine: e, graph: graph}, nil
+	return &unit{name: p.name, group: cfg.Group, sends: p.sends, engine: e, graph: graph}, nil
 }
 
 // run processes until ctx is done, which drains and returns nil, or until going
