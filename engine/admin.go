@@ -226,6 +226,32 @@ func (a *admin) ends(ctx context.Context, at place) (ends, error) {
 	return e, nil
 }
 
+// allEnds returns the ends of all partitions of topics, without those of which they
+// can't be told.
+func (a *admin) allEnds(ctx context.Context, topics []string) (map[place]ends, error) {
+	starts, err := a.kadm.ListStartOffsets(ctx, topics...)
+	if err != nil {
+		return nil, fmt.Errorf("engine: ask for start offsets: %w", err)
+	}
+	highs, err := a.kadm.ListEndOffsets(ctx, topics...)
+	if err != nil {
+		return nil, fmt.Errorf("engine: ask for end offsets: %w", err)
+	}
+	stables, err := a.kadm.ListCommittedOffsets(ctx, topics...) // last, as in ends
+	if err != nil {
+		return nil, fmt.Errorf("engine: ask for stable offsets: %w", err)
+	}
+	all := map[place]ends{}
+	stables.Each(func(stable kadm.ListedOffset) {
+		start, ok := starts.Lookup(stable.Topic, stable.Partition)
+		high, ok2 := highs.Lookup(stable.Topic, stable.Partition)
+		if ok && ok2 && start.Err == nil && high.Err == nil && stable.Err == nil {
+			all[place{stable.Topic, stable.Partition}] = ends{start.Offset, stable.Offset, high.Offset}
+		}
+	})
+	return all, nil
+}
+
 // A committedOffset is where a group goes on in a partition, with what was noted there.
 type committedOffset struct {
 	offset   int64

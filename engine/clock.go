@@ -3,7 +3,9 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -157,41 +159,55 @@ func (e *Engine) newClocks(
 }
 
 // lookUp finds out which inputs are idle: those that gave nothing for a while and
-// have nothing more. No transaction is in progress, or nothing of it in flight.
+// have nothing more. One that is idle is looked at again, because it may have
+// records that don't get here. No transaction is in progress, or nothing of it in
+// flight.
 func (s *session) lookUp(ctx context.Context) {
 	e := s.ep.e
-	for p, c := range s.clocks {
+	quiet := map[string]bool{}
+	for _, c := range s.clocks {
 		c.ahead = time.Now().Add(e.cfg.MaxAhead).UnixMicro()
 		e.stats.ahead.Add(int64(c.far))
 		c.far = 0
-		var changed bool
+		for i := range c.inputs {
+			if h := &c.inputs[i]; time.Since(h.heard) >= e.cfg.IdleAfter {
+				quiet[h.topic] = true
+			}
+		}
+	}
+	if len(quiet) == 0 {
+		return
+	}
+	bounded, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	logs, err := e.admin.allEnds(bounded, slices.Collect(maps.Keys(quiet)))
+	if err != nil {
+		e.log.Debug("whether inputs are idle can't be told", "error", err)
+	}
+	for p, c := range s.clocks {
 		for i := range c.inputs {
 			h := &c.inputs[i]
-			if h.idle || time.Since(h.heard) < e.cfg.IdleAfter {
+			if time.Since(h.heard) < e.cfg.IdleAfter {
 				continue
 			}
-			h.idle = e.exhausted(ctx, h, place{h.topic, p})
+			at := place{h.topic, p}
+			log, known := logs[at]
+			h.idle = known && e.exhausted(bounded, h, at, log)
 			h.heard = time.Now()
-			changed = changed || h.idle
 		}
-		if changed {
-			c.settle()
-		}
+		c.settle()
 	}
 }
 
-// exhausted tells whether nothing is left to read of an input. What cannot be told
-// is not so: the clock then waits.
-func (e *Engine) exhausted(ctx context.Context, h *hand, at place) bool {
-	bounded, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	log, err := e.admin.ends(bounded, at)
-	if err != nil {
+// exhausted tells whether nothing is left to read of an input, and nothing is
+// written that may still be. What cannot be told is not so: the clock then waits.
+func (e *Engine) exhausted(ctx context.Context, h *hand, at place, log ends) bool {
+	if log.stable < log.high {
 		return false
 	}
 	f := fetcher{admin: e.admin, at: at, next: max(h.position, log.start)}
 	for f.next < log.stable { // only markers and aborted records can be in between
-		records, err := f.fetch(bounded, log.stable)
+		records, err := f.fetch(ctx, log.stable)
 		if err != nil || len(records) > 0 {
 			return false
 		}
