@@ -107,7 +107,7 @@ func (m *Main) root() *cobra.Command {
 	}
 	for _, verb := range []func(*settings) *cobra.Command{
 		m.demoCommand, m.runCommand, m.topicsCommand, m.loadCommand, m.orderCommand,
-		m.tableCommand, m.auditCommand, m.deadLettersCommand, m.graphCommand,
+		m.tableCommand, m.auditCommand, m.deadLettersCommand, m.graphCommand, m.benchCommand,
 		m.versionCommand,
 	} {
 		root.AddCommand(verb(s))
