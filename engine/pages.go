@@ -23,9 +23,12 @@ type pages struct {
 	off  bool
 	mu   sync.Mutex
 	open map[int32][]*journal.Segment
+	fire map[int32]int // what the timers of the last segment take, in numbers
 }
 
-func newPages(on bool) *pages { return &pages{off: !on, open: map[int32][]*journal.Segment{}} }
+func newPages(on bool) *pages {
+	return &pages{off: !on, open: map[int32][]*journal.Segment{}, fire: map[int32]int{}}
+}
 
 // last returns the segment to write to; mu is held. The first one of a transaction
 // begins with the clock, which nobody moves at that moment.
@@ -36,9 +39,10 @@ func (j *pages) last(partition int32, c *clock) *journal.Segment {
 		j.open[partition] = all
 	}
 	s := all[len(all)-1]
-	if len(s.Runs)+len(s.Skipped)+len(s.Refused)+12*len(s.Fired) > pageNumbers {
+	if len(s.Runs)+len(s.Skipped)+len(s.Refused)+j.fire[partition] > pageNumbers {
 		s = new(journal.Segment)
 		j.open[partition] = append(all, s)
+		j.fire[partition] = 0
 	}
 	return s
 }
@@ -67,6 +71,7 @@ func (j *pages) delivered(partition int32, c *clock, records []*kgo.Record) {
 		if len(s.Fired) > 0 { // runs come before timers
 			s = new(journal.Segment)
 			j.open[partition] = append(j.open[partition], s)
+			j.fire[partition] = 0
 		}
 		s.Runs = append(s.Runs, topicIndex(s, records[0].Topic), records[0].Offset, records[n-1].Offset)
 		records = records[n:]
@@ -100,6 +105,7 @@ func (j *pages) fired(partition int32, c *clock, records []*kgo.Record, now int6
 		s := j.last(partition, c)
 		s.Fired = append(s.Fired, journal.NewFiring(r.Key, r.Timestamp.UnixMicro(),
 			string(r.Value), now))
+		j.fire[partition] += 12 + len(r.Key)/3 // JSON can make six letters of one
 	}
 }
 
@@ -109,6 +115,7 @@ func (j *pages) take() map[int32][]*journal.Segment {
 	defer j.mu.Unlock()
 	all := j.open
 	j.open = make(map[int32][]*journal.Segment, len(all))
+	clear(j.fire)
 	return all
 }
 
