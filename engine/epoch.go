@@ -275,13 +275,13 @@ func (ep *epoch) start(
 	if err == nil && s.ctx.Err() == nil {
 		err = ep.e.openLots(s)
 	}
-	unhook()
 	if err == nil && s.ctx.Err() == nil {
 		var committed map[place]committedOffset
-		if committed, err = ep.e.offsetsKept(ctx, s.assigned); err == nil {
+		if committed, err = ep.e.offsetsKept(s.ctx, s.assigned); err == nil {
 			s.clocks = ep.e.newClocks(s.assigned, committed)
 		}
 	}
+	unhook()
 	if err == nil && s.ctx.Err() == nil {
 		s.run()
 		return s, nil

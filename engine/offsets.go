@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"tallystick/state"
@@ -47,12 +48,17 @@ func (ep *epoch) trustOffsets(
 
 // offsetsKept returns ErrOffsetsLost if a table has rows and the group has no
 // offset on any input of its partition: reading from the start would apply
-// everything a second time. Otherwise it returns the group's offsets.
+// everything a second time. Otherwise it returns the group's offsets, for which it
+// waits until no transaction has some that are not decided.
 func (e *Engine) offsetsKept(
 	ctx context.Context, assigned map[string][]int32,
 ) (map[place]committedOffset, error) {
 	topics := slices.Collect(maps.Keys(assigned))
-	has, err := e.admin.committed(ctx, e.cfg.Group, topics)
+	var has map[place]committedOffset
+	err := patiently(ctx, func() (err error) {
+		has, err = e.admin.committed(kadm.RequireStable(ctx), e.cfg.Group, topics)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -1,15 +1,19 @@
 package engine_test
 
 import (
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/lovoo/goka"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"tallystick/engine"
+	"tallystick/engine/journal"
 )
 
 // TestTimerOfZombie: a worker that lost its place in the group can't commit what
@@ -119,5 +123,88 @@ func TestTimerBehindUndecidedRecords(t *testing.T) {
 	}
 	if got := w.expired(); len(got) != 0 {
 		t.Errorf("got %v", got)
+	}
+}
+
+// TestClockOfPendingCommit: where a transaction has written offsets and is not
+// decided, the clock is what it makes of it, not what was before.
+func TestClockOfPendingCommit(t *testing.T) {
+	t.Parallel()
+	w, g := newWorld(t), &guard{}
+	base := time.Now().Add(-time.Hour).Truncate(time.Second)
+	k := keysOf(1, 2)
+	stop := w.run(g.define, timed(time.Hour))
+	w.sendAt(leftTopic, k[0], base)
+	w.eventually("the record", func() bool { return len(g.noted()) == 1 })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	end := w.pendingCommit(map[string]int64{leftTopic: 1, rightTopic: 0},
+		fmt.Sprintf("tally1 %d %d", base.UnixMicro(), base.Add(life/2).UnixMicro()))
+	stop = w.run(g.define, timed(time.Hour))
+	time.AfterFunc(time.Second, end) // when the worker has asked for the offsets
+	w.sendAt(leftTopic, k[1], base.Add(time.Second))
+	w.eventually("the record", func() bool { return len(g.noted()) == 2 })
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	segments := w.committed(engine.JournalTopic(testGroup))
+	s, err := journal.Parse(segments[len(segments)-1].Value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Clock.Stream == nil || *s.Clock.Stream != base.Add(life/2).UnixMicro() {
+		t.Errorf("the clock was %s", segments[len(segments)-1].Value)
+	}
+}
+
+// pendingCommit has a transaction commit offsets of partition 1 for the group,
+// which is decided when the returned function is called.
+func (w *world) pendingCommit(offsets map[string]int64, metadata string) (end func()) {
+	w.t.Helper()
+	ctx := w.t.Context()
+	init := kmsg.NewPtrInitProducerIDRequest()
+	init.TransactionalID, init.TransactionTimeoutMillis = kmsg.StringPtr("twin"), 20_000
+	id, err := init.RequestWith(ctx, w.client)
+	if err != nil || id.ErrorCode != 0 {
+		w.t.Fatal(err, id.ErrorCode)
+	}
+	add := kmsg.NewPtrAddOffsetsToTxnRequest()
+	add.TransactionalID, add.ProducerID, add.ProducerEpoch = "twin", id.ProducerID, id.ProducerEpoch
+	add.Group = testGroup
+	if resp, err := add.RequestWith(ctx, w.client); err != nil || resp.ErrorCode != 0 {
+		w.t.Fatal(err, resp)
+	}
+	topics, err := w.admin.ListTopics(ctx)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	req := kmsg.NewPtrTxnOffsetCommitRequest()
+	req.TransactionalID, req.ProducerID, req.ProducerEpoch = "twin", id.ProducerID, id.ProducerEpoch
+	req.Group, req.Generation = testGroup, -1
+	for topic, offset := range offsets {
+		rt := kmsg.NewTxnOffsetCommitRequestTopic()
+		rt.Topic, rt.TopicID = topic, topics[topic].ID
+		rp := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+		rp.Partition, rp.Offset, rp.LeaderEpoch, rp.Metadata = 1, offset, -1, &metadata
+		rt.Partitions = append(rt.Partitions, rp)
+		req.Topics = append(req.Topics, rt)
+	}
+	resp, err := req.RequestWith(ctx, w.client)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, rt := range resp.Topics {
+		if err := kerr.ErrorForCode(rt.Partitions[0].ErrorCode); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return func() {
+		req := kmsg.NewPtrEndTxnRequest()
+		req.TransactionalID, req.Commit = "twin", true
+		req.ProducerID, req.ProducerEpoch = id.ProducerID, id.ProducerEpoch
+		if resp, err := req.RequestWith(ctx, w.client); err != nil || resp.ErrorCode != 0 {
+			w.t.Error(err, resp)
+		}
 	}
 }
