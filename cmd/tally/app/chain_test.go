@@ -105,7 +105,9 @@ func TestChain(t *testing.T) {
 {"stockCounted":{"productId":"tea","quantity":"5"}}
 `)
 	tally(t, ExitOK, "load", at, "--chain", known)
-	place := []string{"order", "place", "o1", at, "--chain", "--customer=ann", "--line=tea:2:450", "--wait"}
+	place := []string{
+		"order", "place", "o1", at, "--chain", "--customer=ann", "--line=tea:2:450", "--wait",
+	}
 	out, _ := tally(t, ExitOK, place...)
 	if !strings.Contains(out, "order o1: command ") || !strings.Contains(out, "OrderPlaced") {
 		t.Errorf("place printed\n%s", out)
@@ -116,8 +118,8 @@ func TestChain(t *testing.T) {
 	if !strings.Contains(said, "order o1: PlaceOrder was refused: ID_TAKEN") {
 		t.Errorf("a taken id: %s", said)
 	}
-	_, said = tally(t, ExitError, "order", "place", at, "--chain", "--customer=ann", "--line=tea:1:450",
-		"--total=9", "--wait")
+	_, said = tally(t, ExitError, "order", "place", at, "--chain", "--customer=ann",
+		"--line=tea:1:450", "--total=9", "--wait")
 	if !strings.Contains(said, "INCONSISTENT") {
 		t.Errorf("a total that is none: %s", said)
 	}

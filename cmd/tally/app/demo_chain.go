@@ -51,17 +51,7 @@ func (st *stage) playChain(ctx context.Context, cl *kgo.Client) (*audit.Report, 
 		return nil, err
 	}
 	defer outside.close()
-	c := st.workerConfig()
-	c.sending = sending{
-		smtp: outside.smtp(), security: string(send.Plain), from: "shop@shop.example",
-		webhook: outside.webhook(),
-	}
-	c.rules.notify = c.sending.rules(c.rules.notify)
-	c.rules.notify.Backoff = 200 * time.Millisecond
-	c.interval, c.idleAfter = 50*time.Millisecond, silence
-	if st.d.made.orders < 400 { // too few for the tail to reach every partition
-		c.idleAfter = 2 * time.Second
-	}
+	c := st.chainConfig(outside)
 	w, err := st.m.newWorker(ctx, c)
 	if err != nil {
 		return nil, err
@@ -78,21 +68,18 @@ func (st *stage) playChain(ctx context.Context, cl *kgo.Client) (*audit.Report, 
 		return nil, err
 	}
 	defer listener.Close()
-	known := slices.Values(made.Known())
-	sent, err := st.m.send(ctx, st.s, cl, formatProtobuf, withoutErrors(known), noMore)
+	chain := &chainStage{stage: st, w: w, follow: follow, outside: outside, made: made, c: c}
+	known, err := chain.begin(ctx, cl)
 	if err != nil {
 		return nil, err
 	}
-	st.say("before the first order: %s, %s and their stock", count(made.Made().Customers, "customer"),
-		count(made.Made().Products, "product"))
 	working, stop := context.WithCancel(ctx)
 	defer stop()
 	g, working := errgroup.WithContext(working)
 	g.Go(func() error { return w.run(working) })
 	g.Go(func() error { return server.run(working) })
 	g.Go(func() error { return follow.run(working, listener) })
-	chain := &chainStage{stage: st, w: w, follow: follow, outside: outside, made: made, c: c}
-	report, err := chain.act(working, cl, sent.Records)
+	report, err := chain.act(working, cl, known)
 	if err == nil && st.d.serve {
 		st.hold(working, server)
 	}
@@ -101,6 +88,32 @@ func (st *stage) playChain(ctx context.Context, cl *kgo.Client) (*audit.Report, 
 		return nil, failed
 	}
 	return report, err
+}
+
+// chainConfig is the worker of all services, which sends to the receivers.
+func (st *stage) chainConfig(outside *receivers) workerConfig {
+	c := st.workerConfig()
+	c.sending = sending{
+		smtp: outside.smtp(), security: string(send.Plain), from: "shop@shop.example",
+		webhook: outside.webhook(),
+	}
+	c.rules.notify = c.sending.rules(c.rules.notify)
+	c.rules.notify.Backoff = 200 * time.Millisecond
+	c.interval, c.idleAfter = 50*time.Millisecond, silence
+	if st.d.made.orders < 400 { // too few for the tail to reach every partition
+		c.idleAfter = 2 * time.Second
+	}
+	return c
+}
+
+// begin sends what is known before the first order.
+func (st *chainStage) begin(ctx context.Context, cl *kgo.Client) (int64, error) {
+	known := withoutErrors(slices.Values(st.made.Known()))
+	sent, err := st.m.send(ctx, st.s, cl, formatProtobuf, known, noMore)
+	made := st.made.Made()
+	st.say("before the first order: %s, %s and their stock", count(made.Customers, "customer"),
+		count(made.Products, "product"))
+	return sent.Records, err
 }
 
 // noMore is for a progress line that has nothing to add.
@@ -117,8 +130,10 @@ type chainStage struct {
 }
 
 // act loads, waits and audits.
-func (st *chainStage) act(ctx context.Context, cl *kgo.Client, known int64) (*audit.Report, error) {
-	if err := st.until(ctx, "the services get ready", func() bool { return st.w.ready() }); err != nil {
+func (st *chainStage) act(
+	ctx context.Context, cl *kgo.Client, known int64,
+) (*audit.Report, error) {
+	if err := st.until(ctx, "the services get ready", st.w.ready); err != nil {
 		return nil, err
 	}
 	began := st.m.Now()
@@ -147,7 +162,8 @@ func (st *chainStage) act(ctx context.Context, cl *kgo.Client, known int64) (*au
 	}
 	c := st.follow.counts()
 	result := demonstratedChain{
-		Report: report, Outcomes: outcomes(report, c), Ends: c.Ends, Events: c.Topics, Received: st.outside.seen(),
+		Report: report, Outcomes: outcomes(report, c), Ends: c.Ends,
+		Events: c.Topics, Received: st.outside.seen(),
 		Services: st.services(), Made: st.made.Made(), Seed: st.d.made.seed,
 		Loaded: known + sent.Records, Seconds: took.Seconds(),
 		Rate: float64(sent.Records) / max(took.Seconds(), 0.001),

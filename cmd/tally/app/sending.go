@@ -32,7 +32,8 @@ func (s *sending) register(cmd *cobra.Command) {
 	f.StringVar(&s.user, "smtp-user", "", "user name for the mail server")
 	f.StringVar(&s.passwordFile, "smtp-password-file", "", "file that holds the password for it")
 	f.StringVar(&s.from, "mail-from", "", "sender's address of the mails")
-	f.StringVar(&s.webhook, "webhook", "", "`URL` to which notify posts each confirmation, a CloudEvent")
+	f.StringVar(&s.webhook, "webhook", "",
+		"`URL` to which notify posts each confirmation, a CloudEvent")
 	f.StringVar(&s.tokenFile, "webhook-token-file", "", "file that holds a bearer token for it")
 }
 

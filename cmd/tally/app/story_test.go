@@ -92,7 +92,8 @@ func TestDemoServes(t *testing.T) {
 	serving := make(chan Serving, 1)
 	c.Ready = func(s Serving) { serving <- s }
 	ended := make(chan int, 1)
-	go func() { ended <- c.Run(ctx, []string{"demo", "--only=confirm", "--orders", "50", "--serve"}) }()
+	args := []string{"demo", "--only=confirm", "--orders", "50", "--serve"}
+	go func() { ended <- c.Run(ctx, args) }()
 	s := await(t, serving, ended, c)
 	at := []string{"--brokers", s.Brokers[0]}
 	out, _ := tally(t, ExitOK, append(at, "audit", "-o", "json")...)
@@ -264,7 +265,9 @@ func tampered(t *testing.T, at, dir string) {
 	if err != nil || len(ids) == 0 {
 		t.Fatalf("tables: %v, %v", ids, err)
 	}
-	i := slices.IndexFunc(ids, func(id state.Identity) bool { return id.Topic == "tally-confirm-table" })
+	i := slices.IndexFunc(ids, func(id state.Identity) bool {
+		return id.Topic == "tally-confirm-table"
+	})
 	table, err := db.Table(ids[i])
 	if err != nil {
 		t.Fatal(err)
