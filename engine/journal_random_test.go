@@ -134,7 +134,8 @@ func (d *diary) play(steps int) {
 		default:
 			d.produce()
 		}
-		time.Sleep(time.Duration(d.rng.IntN(3)) * 40 * time.Millisecond) // so that inputs are idle
+		began, pause := time.Now(), time.Duration(d.rng.IntN(3))*40*time.Millisecond
+		d.eventually("inputs may be idle", func() bool { return time.Since(began) >= pause })
 	}
 	d.eventually("all is read", func() bool { return d.read() >= d.sent })
 	d.halt("two")
