@@ -43,7 +43,7 @@ func (r *run) reader() (*reader, error) {
 		kgo.SeedBrokers(r.c.Brokers...),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{r.names.Confirmations: offsets}),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
-		kgo.FetchMaxWait(time.Second))...)
+		kgo.FetchMaxWait(time.Second), freshTopics)...)
 	if err != nil {
 		return nil, err
 	}

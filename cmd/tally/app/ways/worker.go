@@ -78,7 +78,7 @@ func (l *life) wire() (*goka.GroupGraph, error) {
 		DeadLetters: r.names.DeadLetters, LeaveOnStop: true, Logger: r.c.Logger, Interval: r.c.Interval,
 		Guarantee: engine.AtLeastOnce,
 		Client: append(append([]kgo.Opt{}, r.c.Client...),
-			kgo.DialTLSConfig(nil), kgo.Dialer(l.dial), kgo.WithContext(l.process)),
+			freshTopics, kgo.DialTLSConfig(nil), kgo.Dialer(l.dial), kgo.WithContext(l.process)),
 		Probe: &engine.Probe{
 			Client:     func(c *kgo.Client) { l.client.Store(c) },
 			Committing: l.committing,
@@ -121,12 +121,16 @@ func (l *life) wire() (*goka.GroupGraph, error) {
 	}, wrap), nil
 }
 
-// group is the consumer group of the run.
+// group is the consumer group of the run, which the engine names topics after.
 func (r *run) group() string {
-	if r.way == Confirm {
-		return r.names.Group(topology.Confirm)
+	switch r.way {
+	case Lookup, Window:
+		return r.names.Group(string(r.way))
+	case CachedLookup:
+		return r.names.Group("lookup-cache")
+	case Confirm:
 	}
-	return r.names.Group(string(r.way))
+	return r.names.Group(topology.Confirm)
 }
 
 // committing is the moment before a transaction, or without one the offsets, are
