@@ -18,6 +18,10 @@ import (
 // never is the highest timestamp of an input of which no record is known.
 const never = math.MinInt64
 
+// peekBytes is how much of an input is fetched to see whether it has a record: a lot
+// of markers, and no more than that of records that are only looked at.
+const peekBytes = 64 << 10
+
 // A clock tells the stream time of one partition: the minimum over its inputs of
 // the highest timestamp of their records, those left out that are idle. It never
 // goes back. All times are in microseconds since 1970.
@@ -205,7 +209,7 @@ func (e *Engine) exhausted(ctx context.Context, h *hand, at place, log ends) boo
 	if log.stable < log.high {
 		return false
 	}
-	f := fetcher{admin: e.admin, at: at, next: max(h.position, log.start)}
+	f := fetcher{admin: e.admin, at: at, next: max(h.position, log.start), most: peekBytes}
 	for f.next < log.stable { // only markers and aborted records can be in between
 		records, err := f.fetch(ctx, log.stable)
 		if err != nil || len(records) > 0 {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -147,6 +148,7 @@ type fetcher struct {
 	admin  *admin
 	at     place
 	next   int64 // offset to ask for
+	most   int32 // bytes to ask for, restoreFetchBytes if 0
 	leader int32
 	topic  [16]byte
 	known  bool
@@ -188,12 +190,13 @@ func (f *fetcher) find(ctx context.Context) error {
 
 func (f *fetcher) ask(ctx context.Context) (*kmsg.FetchResponseTopicPartition, error) {
 	req := kmsg.NewPtrFetchRequest()
-	req.MaxWaitMillis, req.MinBytes, req.MaxBytes = 500, 1, restoreFetchBytes
+	most := cmp.Or(f.most, restoreFetchBytes)
+	req.MaxWaitMillis, req.MinBytes, req.MaxBytes = 500, 1, most
 	req.IsolationLevel, req.SessionEpoch = 1, -1
 	t := kmsg.NewFetchRequestTopic()
 	t.Topic, t.TopicID = f.at.topic, f.topic
 	p := kmsg.NewFetchRequestTopicPartition()
-	p.Partition, p.FetchOffset, p.PartitionMaxBytes = f.at.partition, f.next, restoreFetchBytes
+	p.Partition, p.FetchOffset, p.PartitionMaxBytes = f.at.partition, f.next, most
 	t.Partitions = append(t.Partitions, p)
 	req.Topics = append(req.Topics, t)
 	got, err := f.admin.client.Broker(int(f.leader)).RetriableRequest(ctx, req)

@@ -73,6 +73,7 @@ func TestTimerBehindUnreadRecords(t *testing.T) {
 	w.sendAt(leftTopic, k[1], due.Add(-time.Second-life)) // shows that all is idle
 	w.eventually("the first", func() bool { return len(w.expired()) == 1 })
 	client.PauseFetchTopics(rightTopic)
+	w.peeks(rightTopic, 64<<10)
 	w.sendAt(rightTopic, k[0], due.Add(-time.Second)) // in time
 	w.eventually("past the deadline", func() bool {
 		return time.Since(due) > time.Second
@@ -88,6 +89,25 @@ func TestTimerBehindUnreadRecords(t *testing.T) {
 	if got := w.expired(); len(got) != 1 {
 		t.Errorf("got %v", got)
 	}
+}
+
+// peeks holds that requests for a topic outside of fetch sessions, as those that
+// look whether it has a record, ask for few bytes.
+func (w *world) peeks(topic string, most int32) {
+	topics, err := w.admin.ListTopics(w.t.Context(), topic)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.cluster.ControlKey(keyFetch, func(r kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		for _, rt := range r.(*kmsg.FetchRequest).Topics {
+			once := r.(*kmsg.FetchRequest).SessionEpoch == -1 && rt.TopicID == topics[topic].ID
+			if once && rt.Partitions[0].PartitionMaxBytes > most {
+				w.t.Errorf("%d bytes are fetched to be looked at", rt.Partitions[0].PartitionMaxBytes)
+			}
+		}
+		return nil, nil, false
+	})
 }
 
 // TestTimerBehindUndecidedRecords: what a transaction has written that is not
