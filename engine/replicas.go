@@ -37,15 +37,25 @@ func (e *Engine) Replicas() []Replica {
 func (e *Engine) heard(at place, timestamp time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if newest, known := e.newest[at]; !known || timestamp.After(newest) {
+	if newest, known := e.newest[at]; known && timestamp.After(newest) {
 		e.newest[at] = timestamp
 	}
+}
+
+// Close forgets how new the copy was: it is not kept up any more.
+func (r *replica) Close() error {
+	r.e.mu.Lock()
+	defer r.e.mu.Unlock()
+	delete(r.e.newest, r.at)
+	return nil
 }
 
 // restoredReplica notes how new a copy is that was brought up to its topic. It is
 // for people to look at: that it cannot be told stops nobody.
 func (e *Engine) restoredReplica(ctx context.Context, at place) {
-	e.heard(at, time.Time{})
+	e.mu.Lock()
+	e.newest[at] = time.Time{}
+	e.mu.Unlock()
 	listed, err := e.admin.kadm.ListMaxTimestampOffsets(ctx, at.topic)
 	if err != nil {
 		e.log.Warn("how new a table of others is cannot be told", "topic", at.topic, "error", err)
