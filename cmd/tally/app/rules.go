@@ -38,6 +38,10 @@ func (r *rules) register(cmd *cobra.Command) {
 		"what they may come to in that time, in minor units of one currency")
 	f.IntVar(&r.notify.MaxAttempts, "notify-attempts", r.notify.MaxAttempts,
 		"how often a confirmation may be refused before it bounces")
+	f.DurationVar(&r.notify.Backoff, "notify-backoff", r.notify.Backoff,
+		"pause after the first refusal, doubled with each")
+	f.DurationVar(&r.notify.Gate, "notify-gate", r.notify.Gate,
+		"how long the outcome of an attempt may be missing until it is unresolved")
 }
 
 // waits adds the flags of the rules of confirm.

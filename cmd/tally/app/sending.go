@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -117,6 +118,12 @@ func (c workerConfig) newDispatch(ctx context.Context, now func() time.Time) (*d
 	if err != nil {
 		client.Close()
 		return nil, usageError("see tally run --help", "%w", err)
+	}
+	if gate := c.rules.notify.Gate; gate <= sender.Longest() {
+		err := usageError(fmt.Sprintf("an attempt can take %v", sender.Longest()),
+			"--notify-gate %v lets nothing be sent", gate)
+		client.Close()
+		return nil, errors.Join(err, sender.Close(ctx))
 	}
 	if s.channels() == 0 {
 		c.log.Warn("notify tells nobody: neither --smtp nor --webhook is set")

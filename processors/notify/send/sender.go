@@ -201,6 +201,19 @@ func (s *Sender) carryOut(one Effect) {
 	s.report(one, c, s.attempt(c))
 }
 
+// Longest is how long an attempt can take by the time limits of the channels. A gate
+// that is no longer than that lets nothing be begun.
+func (s *Sender) Longest() time.Duration {
+	var longest time.Duration
+	if s.cfg.Mail != nil {
+		longest = s.cfg.Mail.longest()
+	}
+	if s.cfg.Webhook != nil {
+		longest = max(longest, s.cfg.Webhook.Timeout)
+	}
+	return longest
+}
+
 func (s *Sender) attempt(c *tallyv1.SendConfirmation) outcome {
 	left := time.UnixMicro(c.GetDeadlineUs()).Sub(s.cfg.Now())
 	switch {
