@@ -7,12 +7,13 @@ SEED    ?=
 RUNS    ?=
 TIME    ?= 30s
 N       ?= 1000000
+ORDERS  ?= 200000
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 GOLDEN   = $(shell grep -rl 'cockroachdb/datadriven"' --include='*_test.go' . | xargs -r -n1 dirname | sort -u)
 SOURCES  = $(shell git ls-files -co --exclude-standard '*.go' | grep -v '\.pb\.go$$')
 
 .DEFAULT_GOAL := help
-.PHONY: help build unit test negative race sim fuzz integration bench micro lint lint-full fmt fix generate \
+.PHONY: help build unit test negative race sim fuzz integration chain bench micro lint lint-full fmt fix generate \
 	golden check up down load clean hooks
 
 help: ## this list
@@ -42,6 +43,9 @@ fuzz: ## every fuzz target for TIME each
 
 integration: ## the whole-system suite on the real brokers; one must be there
 	KAFKA_TESTS=required go test -count=1 -timeout 60m -v ./test/integration/... ./test/kafkatest/...
+
+chain: ## the whole chain on a real broker with kills, judged by an oracle: make chain ORDERS=200000
+	KAFKA_TESTS=required TALLY_CHAIN_ORDERS=$(ORDERS) go test -count=1 -timeout 60m -v -run 'TestChain$$' ./test/integration
 
 bench: ## a worker beside the floor, on a real broker: make bench N=1000000 RUNS=3
 	BENCH_N=$(N) BENCH_RUNS=$(RUNS) go test -count=1 -timeout 0 -v -run TestThroughput ./test/bench

@@ -154,8 +154,18 @@ func (s *stage) week(orders int) []*kgo.Record {
 	return week
 }
 
-// values reads the committed values of a topic.
+// values are the committed values of a topic.
 func (s *stage) values(topic string) []string {
+	s.t.Helper()
+	var values []string
+	for _, r := range s.records(topic) {
+		values = append(values, string(r.Value))
+	}
+	return values
+}
+
+// records reads the committed records of a topic.
+func (s *stage) records(topic string) []*kgo.Record {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
@@ -172,7 +182,7 @@ func (s *stage) values(topic string) []string {
 	client := s.broker.Client(s.t, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
 	defer client.Close()
-	var values []string
+	var records []*kgo.Record
 	for len(left) > 0 {
 		fetches := client.PollFetches(ctx)
 		if ctx.Err() != nil {
@@ -183,9 +193,9 @@ func (s *stage) values(topic string) []string {
 				delete(left, r.Partition)
 			}
 			if !r.Attrs.IsControl() {
-				values = append(values, string(r.Value))
+				records = append(records, r)
 			}
 		})
 	}
-	return values
+	return records
 }

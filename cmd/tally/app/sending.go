@@ -91,12 +91,15 @@ type dispatch struct {
 func (c workerConfig) newDispatch(ctx context.Context, now func() time.Time) (*dispatch, error) {
 	s := c.sending
 	opts := append([]kgo.Opt{kgo.SeedBrokers(c.brokers...)}, c.client...)
-	client, err := kgo.NewClient(append(opts, producerOptions()...)...)
+	// Results come one by one, and each sender waits for its own.
+	opts = append(append(opts, producerOptions()...), kgo.ProducerLinger(0))
+	client, err := kgo.NewClient(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("notify: %w", err)
 	}
 	cfg := send.Config{
 		Now: now, Logger: c.log.With("group", c.names.Group(topology.Notify)),
+		Workers: senders, MaxBlock: sendersBlock,
 		Report: func(ctx context.Context, key string, value []byte) error {
 			return client.ProduceSync(ctx, &kgo.Record{
 				Topic: c.names.NotifyResults, Key: []byte(key), Value: value,
@@ -130,6 +133,14 @@ func (c workerConfig) newDispatch(ctx context.Context, now func() time.Time) (*d
 	}
 	return &dispatch{sender, client}, nil
 }
+
+const (
+	// senders is how many attempts are made at a time.
+	senders = 32
+	// sendersBlock is how long transactions wait for room in the queue of attempts
+	// before some are put off: receivers set the pace, not the records.
+	sendersBlock = 10 * time.Second
+)
 
 // take hands effects of the engine to the sender.
 func (d *dispatch) take(ctx context.Context, list []engine.Effect) {

@@ -1,0 +1,252 @@
+package integration_test
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"google.golang.org/protobuf/proto"
+
+	"tallystick/schemas/tallyv1"
+	"tallystick/test/integration/oracle"
+	"tallystick/test/kafkatest"
+)
+
+// chainSiege is how hard TestChain tries on a kind of broker. TALLY_CHAIN_ORDERS
+// says how many orders a real one gets.
+func chainSiege(t *testing.T, kind kafkatest.Kind) siege {
+	t.Helper()
+	if kind == kafkatest.Fake {
+		return siege{orders: 600, window: 300} // gates of the dead would be waited for
+	}
+	n, err := strconv.Atoi(cmp.Or(os.Getenv("TALLY_CHAIN_ORDERS"), "10000"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return siege{orders: n, kills: 10, window: min(6_000, n/5)}
+}
+
+// TestChain runs the whole chain of services in three processes, two of which are
+// killed at random. An oracle that shares no code with them judges what came out:
+// every order in its right end, the stock, the money, and no customer told twice.
+func TestChain(t *testing.T) {
+	each(t, func(t *testing.T, s *stage) {
+		plan := chainSiege(t, s.broker.Kind)
+		c := newChain(s, plan)
+		began := time.Now()
+		c.hire()
+		c.furnish()
+		loaded := make(chan error, 1)
+		go func() { loaded <- c.load() }()
+		for k := range plan.kills {
+			c.until("orders end", func() bool { return c.ended() > plan.orders*(k+1)/(plan.kills+2) })
+			<-time.After(time.Duration(c.random.IntN(400)) * time.Millisecond)
+			c.kill(1 + c.random.IntN(2))
+		}
+		c.progress("all orders end", func() int { return plan.orders - c.ended() })
+		if err := <-loaded; err != nil {
+			t.Fatal(err)
+		}
+		c.progress("all customers are told", func() int { return c.untold() })
+		for _, w := range c.workers {
+			w.end()
+		}
+		took := time.Since(began)
+		v := c.judge()
+		if told := v.Sent + v.Bounced; told < v.Unresolved && plan.orders > 1000 {
+			t.Errorf("%d customers were told, of %d nobody knows", told, v.Unresolved)
+		}
+		if v.Orders != plan.orders || v.Sent == 0 || v.Expired == 0 || v.Withdrawn == 0 {
+			t.Errorf("the run shows too little: %+v", v)
+		}
+		t.Logf("%d kills in %v: %+v", plan.kills, took.Round(time.Second), v)
+	})
+}
+
+// A chain is the services at work, the world around them, and who looks on.
+type chain struct {
+	*stage
+	plan    siege
+	random  *rand.Rand
+	workers []*worker
+	dirs    []string
+	post    *httptest.Server
+
+	mu    sync.Mutex
+	taken map[string]int  // by order
+	tried map[string]bool // refused once
+	ends  map[string]bool // orders
+	wait  map[string]bool // confirmed orders whose customer is not told
+}
+
+func newChain(s *stage, plan siege) *chain {
+	s.t.Helper()
+	s.tally("topics", "apply", "--chain", "--partitions", fmt.Sprint(partitions)).ok(s.t)
+	c := &chain{
+		stage: s, plan: plan, random: rand.New(rand.NewPCG(11, 11)),
+		taken: map[string]int{}, tried: map[string]bool{}, ends: map[string]bool{},
+		wait: map[string]bool{},
+	}
+	c.post = httptest.NewServer(http.HandlerFunc(c.receive))
+	s.t.Cleanup(c.post.Close)
+	for range crews {
+		c.dirs = append(c.dirs, s.t.TempDir())
+	}
+	go c.look(s.t.Context())
+	return c
+}
+
+// crews are the services of each process.
+//
+//nolint:gochecknoglobals // a table
+var crews = [][]string{
+	{"rekey", "orders", "inventory"}, {"fraud", "details", "validate"}, {"confirm", "notify"},
+}
+
+func (c *chain) hire() {
+	for i := range crews {
+		c.workers = append(c.workers, c.start(i))
+	}
+}
+
+func (c *chain) start(i int) *worker {
+	args := append([]string{
+		"--chain", "--interval", "200ms", "--webhook", c.post.URL, "--fraud-limit", "1000000",
+		"--notify-backoff", "500ms", "--notify-gate", "60s", "--session-timeout", "10s",
+	}, crews[i]...)
+	return c.spawn(fmt.Sprintf("crew-%d", i), c.dirs[i], args...)
+}
+
+// kill kills the process of a crew and starts it again.
+func (c *chain) kill(i int) {
+	c.t.Helper()
+	c.workers[i].kill()
+	c.workers[i] = c.start(i)
+}
+
+// receive takes notifications, but for some that it refuses once.
+func (c *chain) receive(w http.ResponseWriter, r *http.Request) {
+	var event struct{ Subject string }
+	if err := json.NewDecoder(r.Body).Decode(&event); err != nil || event.Subject == "" {
+		http.Error(w, "no event", http.StatusBadRequest)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.tried[event.Subject] && strings.HasSuffix(event.Subject, "7") {
+		c.tried[event.Subject] = true
+		http.Error(w, "later", http.StatusServiceUnavailable)
+		return
+	}
+	c.taken[event.Subject]++
+}
+
+// look follows what comes out.
+func (c *chain) look(ctx context.Context) {
+	notices := c.prefix + "notices"
+	client := c.broker.Client(c.t, kgo.ConsumeTopics(c.topics.Confirmations, c.topics.Exceptions,
+		notices), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	for ctx.Err() == nil {
+		fetches := client.PollFetches(ctx)
+		c.mu.Lock()
+		fetches.EachRecord(func(r *kgo.Record) {
+			switch id := string(r.Key); r.Topic {
+			case c.topics.Confirmations:
+				c.ends[id] = true
+				if _, told := c.wait[id]; !told {
+					c.wait[id] = true
+				}
+			case notices:
+				c.wait[id] = false
+			default:
+				var e tallyv1.ExceptionEvent
+				if proto.Unmarshal(r.Value, &e) == nil &&
+					(e.GetOrderExpired() != nil || e.GetOrderWithdrawn() != nil) {
+					c.ends[id] = true
+				}
+			}
+		})
+		c.mu.Unlock()
+	}
+}
+
+func (c *chain) ended() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.ends)
+}
+
+func (c *chain) untold() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	for _, waits := range c.wait {
+		if waits {
+			n++
+		}
+	}
+	return n
+}
+
+// progress waits until nothing is left, as long as it gets less.
+func (c *chain) progress(what string, left func() int) {
+	c.t.Helper()
+	for n := left(); n > 0; n = left() {
+		c.until(fmt.Sprintf("%s (%d left)", what, n), func() bool {
+			for _, w := range c.workers {
+				if w.ended() {
+					c.t.Fatalf("%s ended with exit code %d: %s", w.name, w.code, w.log.tail(3))
+				}
+			}
+			return left() < n
+		})
+	}
+}
+
+// judge has the oracle read everything.
+func (c *chain) judge() oracle.Verdict {
+	c.t.Helper()
+	shop := oracle.New()
+	each := func(name string, take func(*kgo.Record)) {
+		for _, r := range c.records(name) {
+			take(r)
+		}
+	}
+	each(c.prefix+"order-commands", func(r *kgo.Record) { shop.Command(r.Value) })
+	each(c.topics.Payments, func(r *kgo.Record) { shop.Payment(r.Value, r.Timestamp) })
+	each(c.prefix+"stock", func(r *kgo.Record) { shop.Stock(r.Value) })
+	each(c.topics.Orders, func(r *kgo.Record) { shop.OrderEvent(r.Value) })
+	each(c.prefix+"order-checks", func(r *kgo.Record) { shop.Check(r.Value) })
+	each(c.topics.Confirmations, func(r *kgo.Record) { shop.Confirmation(r.Value) })
+	each(c.topics.Exceptions, func(r *kgo.Record) { shop.Exception(r.Value) })
+	each(c.prefix+"notices", func(r *kgo.Record) { shop.Notice(r.Value) })
+	each(c.app+"-inventory-stock-table", func(r *kgo.Record) { shop.StockRow(string(r.Key), r.Value) })
+	if dead := c.records(c.topics.DeadLetters); len(dead) > 0 {
+		c.t.Errorf("%d records are in the dead letters, the first under %q", len(dead), dead[0].Key)
+	}
+	c.mu.Lock()
+	for id, n := range c.taken {
+		shop.Taken(id, n)
+	}
+	c.mu.Unlock()
+	v := shop.Judge()
+	for _, wrong := range shop.Wrong {
+		c.t.Error(wrong)
+	}
+	if v.WrongCount > len(shop.Wrong) {
+		c.t.Errorf("and %d more", v.WrongCount-len(shop.Wrong))
+	}
+	return v
+}
