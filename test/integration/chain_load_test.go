@@ -61,13 +61,15 @@ func (c *chain) furnish() {
 	c.put(records...)
 }
 
-// load sends the orders and their payments, never much ahead of what has ended.
+// load sends the orders and their payments, never much ahead of what has ended and
+// who was told.
 func (c *chain) load() error {
 	random := rand.New(rand.NewPCG(5, 5))
 	var once sync.Once
 	var failed error
 	for i := range c.plan.orders {
-		for i-c.ended() > c.plan.window && c.t.Context().Err() == nil {
+		for (i-c.ended() > c.plan.window || c.untold() > c.plan.window) &&
+			c.t.Context().Err() == nil {
 			time.Sleep(pause)
 		}
 		commands, payments := c.deal(random, i)

@@ -87,7 +87,8 @@ type chain struct {
 	taken map[string]int  // by order
 	tried map[string]bool // refused once
 	ends  map[string]bool // orders
-	wait  map[string]bool // confirmed orders whose customer is not told
+	told  map[string]bool // orders
+	wait  int             // confirmed orders whose customer is not told
 }
 
 func newChain(s *stage, plan siege) *chain {
@@ -96,7 +97,7 @@ func newChain(s *stage, plan siege) *chain {
 	c := &chain{
 		stage: s, plan: plan, random: rand.New(rand.NewPCG(11, 11)),
 		taken: map[string]int{}, tried: map[string]bool{}, ends: map[string]bool{},
-		wait: map[string]bool{},
+		told: map[string]bool{},
 	}
 	c.post = httptest.NewServer(http.HandlerFunc(c.receive))
 	s.t.Cleanup(c.post.Close)
@@ -165,11 +166,12 @@ func (c *chain) look(ctx context.Context) {
 			switch id := string(r.Key); r.Topic {
 			case c.topics.Confirmations:
 				c.ends[id] = true
-				if _, told := c.wait[id]; !told {
-					c.wait[id] = true
-				}
+				c.wait++
 			case notices:
-				c.wait[id] = false
+				if !c.told[id] {
+					c.told[id] = true
+					c.wait--
+				}
 			default:
 				var e tallyv1.ExceptionEvent
 				if proto.Unmarshal(r.Value, &e) == nil &&
@@ -191,13 +193,7 @@ func (c *chain) ended() int {
 func (c *chain) untold() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := 0
-	for _, waits := range c.wait {
-		if waits {
-			n++
-		}
-	}
-	return n
+	return c.wait
 }
 
 // progress waits until nothing is left, as long as it gets less.
