@@ -347,3 +347,15 @@ func drawWorld(t *testing.T, rt *rapid.T) *world {
 	}
 	return w
 }
+
+// TestPassedOver holds that a record with which the processor has nothing to do is
+// not called lost.
+func TestPassedOver(t *testing.T) {
+	w := newWorld(t)
+	w.rules.RequireValidation = true
+	w.place("a", 100)
+	r := w.audit(false)
+	if r.Audit != audit.OK || r.Dispositions["passed over"] != 1 || len(r.Dispositions) != 1 {
+		t.Errorf("%s: %v", r.Audit, r.Dispositions)
+	}
+}
