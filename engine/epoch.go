@@ -177,7 +177,8 @@ func (ep *epoch) poll(ctx context.Context, d time.Duration) kgo.Fetches {
 		stop()
 	}
 	ep.mu.Unlock()
-	return ep.client.PollRecords(ctx, int(ep.e.inFlight.Load()))
+	most := min(int(ep.e.inFlight.Load()), ep.e.cfg.MaxRecords)
+	return ep.client.PollRecords(ctx, most)
 }
 
 // behind tells that the session is not of the latest assignment; mu is held.

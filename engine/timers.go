@@ -125,8 +125,9 @@ func (t *transaction) fire() error {
 	if t.ep.e.cfg.Timers == nil {
 		return nil
 	}
-	for n := 0; n < maxFirings; {
-		round, err := t.fireRound(maxFirings - n)
+	most := min(maxFirings, t.ep.e.cfg.MaxRecords)
+	for n := 0; n < most; {
+		round, err := t.fireRound(most - n)
 		if err != nil || round == 0 {
 			return err
 		}

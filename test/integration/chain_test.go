@@ -65,7 +65,8 @@ func TestChain(t *testing.T) {
 		}
 		took := time.Since(began)
 		v := c.judge()
-		if most := plan.kills * plan.window; v.Unresolved > most {
+		const begun = 1000 // gates that a worker may leave open when it is killed
+		if most := plan.kills * begun; v.Unresolved > most {
 			t.Errorf("of %d customers nobody knows whether they were told, more than %d", v.Unresolved, most)
 		}
 		if v.Orders != plan.orders || v.Sent == 0 || v.Expired == 0 || v.Withdrawn == 0 {

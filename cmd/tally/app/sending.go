@@ -99,7 +99,7 @@ func (c workerConfig) newDispatch(ctx context.Context, now func() time.Time) (*d
 	}
 	cfg := send.Config{
 		Now: now, Logger: c.log.With("group", c.names.Group(topology.Notify)),
-		Workers: senders, MaxBlock: sendersBlock,
+		Workers: senders, Queue: gatesAhead, MaxBlock: sendersBlock,
 		Report: func(ctx context.Context, key string, value []byte) error {
 			return client.ProduceSync(ctx, &kgo.Record{
 				Topic: c.names.NotifyResults, Key: []byte(key), Value: value,
@@ -137,6 +137,9 @@ func (c workerConfig) newDispatch(ctx context.Context, now func() time.Time) (*d
 const (
 	// senders is how many attempts are made at a time.
 	senders = 32
+	// gatesAhead is how many gates a transaction opens, about, and how many attempts
+	// wait for a sender. Of all these nobody knows the outcome if the worker dies.
+	gatesAhead = 250
 	// sendersBlock is how long transactions wait for room in the queue of attempts
 	// before some are put off: receivers set the pace, not the records.
 	sendersBlock = 10 * time.Second
@@ -174,6 +177,7 @@ func notifyProcessor() processor {
 		},
 		engine: func(w wiring, c *engine.Config) {
 			c.Timers = &engine.Timers{Deadline: schemas.NotifyRowDeadline, Version: 1, Wall: true}
+			c.MaxRecords = gatesAhead
 			c.Effects = map[string]func(context.Context, []engine.Effect){
 				notifyTopics(w).Effects(): w.effects,
 			}
