@@ -236,16 +236,22 @@ func (t *transaction) annotate(req *kmsg.TxnOffsetCommitRequest) error {
 	for i := range req.Topics {
 		topic := &req.Topics[i]
 		for k := range topic.Partitions {
-			c := t.s.clocks[topic.Partitions[k].Partition]
-			if c == nil {
-				continue
-			}
-			if mark, ok := c.mark(topic.Topic); ok {
-				topic.Partitions[k].Metadata = &mark
-			}
+			p := &topic.Partitions[k]
+			p.Metadata = t.s.metadata(topic.Topic, p.Partition, p.Metadata)
 		}
 	}
 	return nil
+}
+
+// metadata is what goes with the committed offset of an input; what it was, for
+// other topics.
+func (s *session) metadata(topic string, partition int32, was *string) *string {
+	if c := s.clocks[partition]; c != nil {
+		if mark, ok := c.mark(topic); ok {
+			return &mark
+		}
+	}
+	return was
 }
 
 func commits(req *kmsg.TxnOffsetCommitRequest, topic string, partition int32) bool {
@@ -280,13 +286,8 @@ func (t *transaction) annotatePlain(req *kmsg.OffsetCommitRequest) error {
 	for i := range req.Topics {
 		topic := &req.Topics[i]
 		for k := range topic.Partitions {
-			c := t.s.clocks[topic.Partitions[k].Partition]
-			if c == nil {
-				continue
-			}
-			if mark, ok := c.mark(topic.Topic); ok {
-				topic.Partitions[k].Metadata = &mark
-			}
+			p := &topic.Partitions[k]
+			p.Metadata = t.s.metadata(topic.Topic, p.Partition, p.Metadata)
 		}
 	}
 	return nil

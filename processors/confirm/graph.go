@@ -6,8 +6,8 @@ import (
 
 	"github.com/lovoo/goka"
 	"github.com/lovoo/goka/codec"
-	"google.golang.org/protobuf/proto"
 
+	"tallystick/processors/internal/emit"
 	"tallystick/schemas"
 	"tallystick/schemas/tallyv1"
 )
@@ -43,19 +43,13 @@ func (r Rules) Define(
 		rules:         r,
 		confirmations: goka.Stream(t.Confirmations),
 		exceptions:    goka.Stream(t.Exceptions),
-		source:        t.Group,
-		headers:       t.CloudEvents,
-		json:          t.JSON,
-	}
-	var confirmations, exceptions goka.Codec = schemas.Confirmations, schemas.Exceptions
-	if t.JSON {
-		confirmations, exceptions = schemas.Confirmations.Text(), schemas.Exceptions.Text()
+		form:          emit.Form{Source: t.Group, CloudEvents: t.CloudEvents, JSON: t.JSON},
 	}
 	edges := []goka.Edge{
 		goka.Input(goka.Stream(t.Orders), schemas.Orders, wrap(p.order)),
 		goka.Input(goka.Stream(t.Payments), schemas.Payments, wrap(p.payment)),
-		goka.Output(p.confirmations, confirmations),
-		goka.Output(p.exceptions, exceptions),
+		goka.Output(p.confirmations, emit.Codec(p.form, schemas.Confirmations)),
+		goka.Output(p.exceptions, emit.Codec(p.form, schemas.Exceptions)),
 		goka.Persist(schemas.ConfirmRows),
 	}
 	if t.Timers != "" {
@@ -68,9 +62,7 @@ type processor struct {
 	rules         Rules
 	confirmations goka.Stream
 	exceptions    goka.Stream
-	source        string
-	headers       bool
-	json          bool
+	form          emit.Form
 }
 
 // order is the callback of the topic of orders.
@@ -125,17 +117,9 @@ func (p processor) step(ctx goka.Context, e Event) {
 		ctx.SetValue(next)
 	}
 	if c := out.Confirmed; c != nil {
-		p.emit(ctx, p.confirmations, c.GetMeta(), c)
+		p.form.Event(ctx, p.confirmations, c)
 	}
 	for _, x := range out.Exceptions {
-		p.emit(ctx, p.exceptions, x.GetMeta(), x)
+		p.form.Event(ctx, p.exceptions, x)
 	}
-}
-
-func (p processor) emit(ctx goka.Context, to goka.Stream, m *tallyv1.Meta, e proto.Message) {
-	if p.headers {
-		ctx.Emit(to, ctx.Key(), e, p.cloudEvent(m, kind(e)))
-		return
-	}
-	ctx.Emit(to, ctx.Key(), e)
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/lovoo/goka"
 
+	"tallystick/processors/internal/emit"
 	"tallystick/schemas"
 	"tallystick/schemas/tallyv1"
 )
@@ -60,13 +61,9 @@ func (r Rules) Define(
 	t Topics, wrap func(goka.ProcessCallback) goka.ProcessCallback,
 ) *goka.GroupGraph {
 	p := processor{rules: r, checks: goka.Stream(t.OrderChecks)}
-	var checks goka.Codec = schemas.OrderChecks
-	if t.JSON {
-		checks = schemas.OrderChecks.Text()
-	}
 	return goka.DefineGroup(goka.Group(t.Group),
 		goka.Input(goka.Stream(t.CustomerOrders), schemas.CustomerOrders, wrap(p.order)),
-		goka.Output(p.checks, checks),
+		goka.Output(p.checks, emit.Codec(emit.Form{JSON: t.JSON}, schemas.OrderChecks)),
 		goka.Persist(schemas.FraudRows),
 	)
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/lovoo/goka"
 
+	"tallystick/processors/internal/emit"
 	"tallystick/schemas"
 	"tallystick/schemas/tallyv1"
 )
@@ -39,16 +40,12 @@ func Define(
 	t Topics, wrap func(goka.ProcessCallback) goka.ProcessCallback,
 ) *goka.GroupGraph {
 	p := processor{checks: goka.Stream(t.OrderChecks), requests: goka.Stream(t.Requests)}
-	var checks goka.Codec = schemas.OrderChecks
-	if t.JSON {
-		checks = schemas.OrderChecks.Text()
-	}
 	return goka.DefineGroup(goka.Group(t.Group),
 		goka.Input(goka.Stream(t.Orders), schemas.Orders, wrap(p.order)),
 		goka.Input(goka.Stream(t.Exceptions), schemas.Exceptions, wrap(p.exception)),
 		goka.Input(goka.Stream(t.Confirmations), schemas.Confirmations, wrap(p.confirmation)),
 		goka.Input(goka.Stream(t.Replies), schemas.StockReplies, wrap(p.reply)),
-		goka.Output(p.checks, checks),
+		goka.Output(p.checks, emit.Codec(emit.Form{JSON: t.JSON}, schemas.OrderChecks)),
 		goka.Output(p.requests, schemas.StockCommands),
 		goka.Persist(schemas.InventoryRows),
 	)

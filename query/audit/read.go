@@ -99,10 +99,7 @@ func (r *reader) all(ctx context.Context) (*Report, error) {
 			return nil, fmt.Errorf("%w: %s has %d, %s has %d", ErrUneven, t.Orders, n, topic, m)
 		}
 	}
-	outputs, err := r.outputs(ctx, int(n))
-	if err != nil {
-		return nil, err
-	}
+	outputs := r.outputs(int(n))
 	reports := make([]*Report, n)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(min(runtime.GOMAXPROCS(0), 4))
@@ -127,32 +124,32 @@ func (r *reader) all(ctx context.Context) (*Report, error) {
 // outputs tells which partitions of the outputs belong to which shard. Where they
 // are as many as the inputs', it is the one of the same number; else all of them
 // are read for each shard, which takes the keys that are its own.
-func (r *reader) outputs(ctx context.Context, n int) ([][]spoken, error) {
-	shards := make([][]spoken, n)
+func (r *reader) outputs(n int) [][]said {
+	shards := make([][]said, n)
 	for _, topic := range []string{r.Topics.Confirmations, r.Topics.Exceptions, r.Topics.Table} {
 		m := r.said.Partitions(topic)
 		for p := range n {
 			if int(m) == n {
-				shards[p] = append(shards[p], spoken{topic, int32(p), false})
+				shards[p] = append(shards[p], said{topic, int32(p), false})
 				continue
 			}
 			for q := range m {
-				shards[p] = append(shards[p], spoken{topic, q, true})
+				shards[p] = append(shards[p], said{topic, q, true})
 			}
 		}
 	}
-	return shards, ctx.Err()
+	return shards
 }
 
-// spoken is a partition of an output; mixed if it has keys of several shards.
-type spoken struct {
+// said is a partition of an output; mixed if it has keys of several shards.
+type said struct {
 	topic     string
 	partition int32
 	mixed     bool
 }
 
 // shard audits one partition.
-func (r *reader) shard(ctx context.Context, p int32, outputs []spoken) (*Report, error) {
+func (r *reader) shard(ctx context.Context, p int32, outputs []said) (*Report, error) {
 	s := NewShard(r.Topics, r.letters, r.Rules)
 	if err := r.inputs(ctx, s, p); err != nil {
 		return nil, err
