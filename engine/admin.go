@@ -68,7 +68,7 @@ func (a *admin) checkTopics(
 		}
 	}
 	names = append(names, deadLetters)
-	topics, err := a.kadm.ListTopics(ctx, names...)
+	topics, err := a.listed(ctx, names)
 	if err != nil {
 		return nil, fmt.Errorf("engine: ask for topics: %w", err)
 	}
@@ -92,6 +92,31 @@ func (a *admin) checkTopics(
 		}
 	}
 	return counts, errors.Join(problems...)
+}
+
+// freshTopics is how long topics that lack are asked for again: a broker that has
+// just made one may not know it yet for a moment.
+const freshTopics = 3 * time.Second
+
+// listed returns what the cluster says of topics.
+func (a *admin) listed(ctx context.Context, names []string) (kadm.TopicDetails, error) {
+	began, wait := time.Now(), 20*time.Millisecond
+	for {
+		topics, err := a.kadm.ListTopics(ctx, names...)
+		lacks := func(name string) bool {
+			t, ok := topics[name]
+			return !ok || errors.Is(t.Err, kerr.UnknownTopicOrPartition)
+		}
+		if err != nil || time.Since(began) > freshTopics || !slices.ContainsFunc(names, lacks) {
+			return topics, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, 500*time.Millisecond)
+	}
 }
 
 func orMissing(err error) error {

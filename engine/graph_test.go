@@ -147,3 +147,31 @@ func TestStopWhileLookingUp(t *testing.T) {
 		t.Errorf("%d outputs, want 1", n)
 	}
 }
+
+// TestTopicsThatAreMadeMeanwhile: a broker may not know a topic for a moment that it
+// has just made; a worker that starts then waits a little.
+func TestTopicsThatAreMadeMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const late = "late"
+	stop := w.run(func(e *engine.Engine) *goka.GroupGraph {
+		return goka.DefineGroup(testGroup,
+			goka.Input(leftTopic, new(codec.String), e.Wrap(func(ctx goka.Context, msg any) {
+				ctx.Emit(late, ctx.Key(), msg)
+			})),
+			goka.Output(late, new(codec.String)))
+	})
+	time.AfterFunc(500*time.Millisecond, func() {
+		if _, err := w.admin.CreateTopics(t.Context(), testParts, 1, nil, late); err != nil {
+			t.Error(err)
+		}
+	})
+	w.send(leftTopic, "k=v")
+	w.eventually("an output", func() bool {
+		listed, err := w.admin.ListTopics(t.Context(), late)
+		return err == nil && listed.Has(late) && len(w.committed(late)) == 1
+	})
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}

@@ -193,7 +193,7 @@ func TestStockOutlivesItsWorkers(t *testing.T) {
 					group, mortal, lasting, immortal = lasting, immortal, group, mortal
 				}
 				other := w.start(lasting, immortal, fault{})
-				w.dying(group, mortal, s.round, s.settled)
+				w.dying(group, mortal, s.round, func() bool { return other.lives() && s.settled() })
 				other.stop()
 				if err := other.end(); err != nil {
 					w.t.Errorf("the other half ended with %v", err)

@@ -193,6 +193,17 @@ func (wk *worker) freeze() {
 	}
 }
 
+// lives fails the test if the worker has ended.
+func (wk *worker) lives() bool {
+	wk.w.t.Helper()
+	select {
+	case err := <-wk.done:
+		wk.w.t.Fatalf("the other worker ended with %v", err)
+	default:
+	}
+	return true
+}
+
 // end waits for the worker to end and closes its tables.
 func (wk *worker) end() error {
 	wk.w.t.Helper()
