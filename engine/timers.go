@@ -28,7 +28,10 @@ import (
 // A deadline comes when the stream time of its partition is past it, and also
 // when all inputs of the partition are idle and the time of day is past it by
 // Grace. Rows of a partition come in the order of their deadlines, after the
-// records of the transaction in which stream time has passed them.
+// records of the transaction in which stream time has passed them. A timer is a
+// trigger and no judge: a record of that transaction can come before it though it
+// is later than the deadline. A callback that compares the times of records with
+// the deadline of the row decides the same, whatever is in one transaction.
 type Timers struct {
 	// Deadline returns the deadline of an encoded row in microseconds since 1970,
 	// or 0 for none. It is called with every row that is written, and must not
