@@ -115,7 +115,15 @@ func TestFaultsOfTheBroker(t *testing.T) {
 	})
 	wk := w.start(vfs.NewMem(), nil)
 	w.trickle(600)
-	w.joined(600)
+	n := 600
+	w.eventually("faults enough", func() bool { // it takes as many transactions as it takes
+		if hits.Load() < 5 {
+			w.sendMany(n, n+10)
+			n += 10
+		}
+		return hits.Load() >= 5
+	})
+	w.joined(n)
 	wk.end()
 	if hits.Load() < 5 {
 		t.Errorf("only %d faults were injected", hits.Load())
