@@ -206,7 +206,9 @@ func (ep *epoch) check(f kgo.Fetches) error {
 	if fenced != nil {
 		return fenced
 	}
-	if err := fetchError(f); err != nil {
+	if err := fetchError(f); errors.Is(err, ErrInputTruncated) {
+		return ep.e.truncated(f, err)
+	} else if err != nil {
 		return err
 	}
 	if s != nil && s.failed.Load() {

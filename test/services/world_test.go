@@ -198,7 +198,7 @@ func (wk *worker) lives() bool {
 	wk.w.t.Helper()
 	select {
 	case err := <-wk.done:
-		wk.w.t.Fatalf("the other worker ended with %v", err)
+		wk.w.t.Fatalf("a worker ended with %v", err)
 	default:
 	}
 	return true
@@ -237,7 +237,7 @@ func (w *world) dying(
 		wk := w.start(group, define, at)
 		send(2 * life)
 		w.eventually("the first transaction", func() bool {
-			return at.transaction == 1 || wk.e.Stats().Transactions > 0
+			return wk.lives() && (at.transaction == 1 || wk.e.Stats().Transactions > 0)
 		})
 		send(2*life + 1)
 		wk.freeze()
@@ -245,7 +245,7 @@ func (w *world) dying(
 	}
 	wk := w.start(group, define, fault{})
 	send(rounds - 1)
-	w.eventually("all is processed", done)
+	w.eventually("all is processed", func() bool { return wk.lives() && done() })
 	for _, d := range dead {
 		d.stop()
 		close(d.thaw)
