@@ -128,15 +128,34 @@ func (c *clock) mark(topic string) (string, bool) {
 // add adds an input with what the metadata of its offset says, if it is ours.
 func (c *clock) add(topic string, at committedOffset) {
 	h := hand{topic: topic, high: never, heard: time.Now(), position: at.offset}
-	if f := strings.Fields(at.metadata); len(f) == 3 && f[0] == clockMark {
-		high, err := strconv.ParseInt(f[1], 10, 64)
-		stream, err2 := strconv.ParseInt(f[2], 10, 64)
-		if err == nil && err2 == nil {
-			h.high = high
-			c.stream.Store(max(c.stream.Load(), stream))
-		}
+	if high, stream, ok := readMark(at.metadata); ok {
+		h.high = high
+		c.stream.Store(max(c.stream.Load(), stream))
 	}
 	c.inputs = append(c.inputs, h)
+}
+
+// readMark reads the metadata of an offset, if it is ours.
+func readMark(metadata string) (high, stream int64, ok bool) {
+	f := strings.Fields(metadata)
+	if len(f) != 3 || f[0] != clockMark {
+		return never, never, false
+	}
+	high, err := strconv.ParseInt(f[1], 10, 64)
+	stream, err2 := strconv.ParseInt(f[2], 10, 64)
+	return high, stream, err == nil && err2 == nil
+}
+
+// StreamTime reads the stream time of a partition from the metadata of an offset
+// that the group has committed for it, so that anybody can tell it without asking
+// the worker. It is false where the metadata is not an engine's, or the time was
+// not known yet.
+func StreamTime(metadata string) (time.Time, bool) {
+	_, stream, ok := readMark(metadata)
+	if !ok || stream == never {
+		return time.Time{}, false
+	}
+	return time.UnixMicro(stream).UTC(), true
 }
 
 // newClocks returns the clocks of an assignment, as its committed offsets have them.
