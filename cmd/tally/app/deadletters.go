@@ -267,7 +267,7 @@ func (s *settings) decode(topic string, value []byte) (json.RawMessage, error) {
 	read := s.wiring().decoders()[topic]
 	if read != nil {
 		if event, err := read(value); err == nil {
-			return event.json()
+			return event.JSON()
 		}
 	}
 	if !json.Valid(value) {

@@ -297,8 +297,8 @@ func (st *chainStage) tell(w io.Writer) {
 	fmt.Fprintln(w, "what was said, by topic")
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, t := range st.follow.w.aboutOrders() {
-		kinds := c.Topics[t.topic]
-		name := t.topic
+		kinds := c.Topics[t.Name]
+		name := t.Name
 		for some := range slices.Chunk(slices.Sorted(maps.Keys(kinds)), 4) {
 			words := make([]string, len(some))
 			for i, kind := range some {

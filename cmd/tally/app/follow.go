@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"tallystick/query/reading"
 	"tallystick/schemas/tallyv1"
 )
 
@@ -17,7 +18,7 @@ import (
 // how many of which kind there are, and how each order has ended.
 type follower struct {
 	w       wiring
-	decode  map[string]func([]byte) (spoken, error)
+	decode  map[string]reading.Decoder
 	mu      sync.Mutex
 	kinds   map[string]map[string]int64 // by topic, then by kind
 	ends    map[string]string           // by order
@@ -33,12 +34,12 @@ type sample struct{ kind, key, detail string }
 // newFollower follows the topics that are keyed by order.
 func newFollower(w wiring) *follower {
 	f := &follower{
-		w: w, decode: map[string]func([]byte) (spoken, error){}, kinds: map[string]map[string]int64{},
+		w: w, decode: map[string]reading.Decoder{}, kinds: map[string]map[string]int64{},
 		ends: map[string]string{}, notices: map[string]int{}, seen: map[string]bool{},
 	}
 	for _, t := range w.aboutOrders() {
-		f.decode[t.topic] = t.decode
-		f.kinds[t.topic] = map[string]int64{}
+		f.decode[t.Name] = t.Decode
+		f.kinds[t.Name] = map[string]int64{}
 	}
 	return f
 }
@@ -79,29 +80,29 @@ func (f *follower) take(r *kgo.Record) {
 		f.kinds[r.Topic]["unreadable"]++
 		return
 	}
-	f.kinds[r.Topic][said.kind]++
+	f.kinds[r.Topic][said.Kind]++
 	key := string(r.Key)
-	if end := endOf(said.kind); end != "" && f.ends[key] != endConfirmed &&
+	if end := endOf(said.Kind); end != "" && f.ends[key] != endConfirmed &&
 		(f.ends[key] == "" || end == endConfirmed) && f.opens(key, said) {
 		f.ends[key] = end
 	}
-	if strings.HasPrefix(said.kind, "Confirmation") {
+	if strings.HasPrefix(said.Kind, "Confirmation") {
 		f.notices[key]++
 	}
-	name := said.kind
-	if x, ok := said.envelope.(*tallyv1.ExceptionEvent); ok && x.GetPaymentUnmatched() != nil {
+	name := said.Kind
+	if x, ok := said.Envelope.(*tallyv1.ExceptionEvent); ok && x.GetPaymentUnmatched() != nil {
 		name += x.GetPaymentUnmatched().GetReason().String()
 	}
 	if !f.seen[name] {
 		f.seen[name] = true
-		f.samples = append(f.samples, sample{said.kind, key, detail(said)})
+		f.samples = append(f.samples, sample{said.Kind, key, said.Words()})
 	}
 }
 
 // opens says that an end is one of the order itself: a refusal ends only an order
 // that was never placed.
-func (f *follower) opens(key string, said spoken) bool {
-	e, ok := said.envelope.(*tallyv1.OrderEvent)
+func (f *follower) opens(key string, said reading.Event) bool {
+	e, ok := said.Envelope.(*tallyv1.OrderEvent)
 	if !ok || e.GetOrderRefused() == nil {
 		return true
 	}

@@ -6,14 +6,13 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"tallystick/query/reading"
 	"tallystick/query/replay"
 	"tallystick/topology/keyhash"
 )
@@ -36,7 +35,7 @@ type shownEvent struct {
 	Causes    []string        `json:"causes,omitempty"`
 	Value     json.RawMessage `json:"value"`
 
-	spoken spoken
+	event reading.Event
 }
 
 func (m *Main) orderShow(s *settings) *cobra.Command {
@@ -77,7 +76,7 @@ func readOrder(ctx context.Context, cl *kgo.Client, w wiring, id string) (*shown
 	topics := w.aboutOrders()
 	names := make([]string, len(topics))
 	for i, t := range topics {
-		names[i] = t.topic
+		names[i] = t.Name
 	}
 	log, err := replay.Open(ctx, cl, patience, names...)
 	if err != nil {
@@ -85,8 +84,8 @@ func readOrder(ctx context.Context, cl *kgo.Client, w wiring, id string) (*shown
 	}
 	shown := &shownOrder{Order: id, Events: []shownEvent{}}
 	for _, t := range topics {
-		p := keyhash.Partition([]byte(id), log.Partitions(t.topic))
-		for r, err := range log.Records(ctx, t.topic, p) {
+		p := keyhash.Partition([]byte(id), log.Partitions(t.Name))
+		for r, err := range log.Records(ctx, t.Name, p) {
 			if err != nil {
 				return nil, err
 			}
@@ -102,18 +101,18 @@ func readOrder(ctx context.Context, cl *kgo.Client, w wiring, id string) (*shown
 }
 
 // tellEvent is a record as it is shown.
-func tellEvent(t reading, r *kgo.Record) shownEvent {
+func tellEvent(t reading.Topic, r *kgo.Record) shownEvent {
 	e := shownEvent{
 		At: r.Timestamp.UTC(), Topic: r.Topic, Partition: r.Partition, Offset: r.Offset,
 		Type: "unreadable", Value: json.RawMessage("null"),
 	}
-	what, err := t.decode(r.Value)
+	what, err := t.Decode(r.Value)
 	if err != nil {
 		return e
 	}
-	e.Type, e.spoken = what.kind, what
-	e.ID, e.Causes = what.meta.GetId(), what.meta.GetCauses()
-	if value, err := what.json(); err == nil {
+	e.Type, e.event = what.Kind, what
+	e.ID, e.Causes = what.Meta.GetId(), what.Meta.GetCauses()
+	if value, err := what.JSON(); err == nil {
 		e.Value = value
 	}
 	return e
@@ -149,46 +148,7 @@ func (o *shownOrder) write(w io.Writer) error {
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, e := range o.Events {
 		fmt.Fprintf(out, "  %s\t%s\t%s\t%s/%d@%d\n", e.At.Format("2006-01-02 15:04:05.000"), e.Type,
-			detail(e.spoken), e.Topic, e.Partition, e.Offset)
+			e.event.Words(), e.Topic, e.Partition, e.Offset)
 	}
 	return out.Flush()
-}
-
-// detail is what is worth saying of an event in a few words: amounts, whose they
-// are, and reasons.
-func detail(t spoken) string {
-	if t.event == nil {
-		return ""
-	}
-	var words []string
-	t.event.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		if word := sayField(f, v); word != "" {
-			words = append(words, word)
-		}
-		return true
-	})
-	slices.Sort(words)
-	return strings.Join(words, ", ")
-}
-
-func sayField(f protoreflect.FieldDescriptor, v protoreflect.Value) string {
-	switch name := string(f.Name()); {
-	case f.IsList():
-		return count(v.List().Len(), strings.TrimSuffix(name, "s"))
-	case name == "order_id" || name == "customer_id" || name == "method":
-		return ""
-	case f.Kind() == protoreflect.EnumKind:
-		if value := f.Enum().Values().ByNumber(v.Enum()); value != nil {
-			return strings.ToLower(string(value.Name()))
-		}
-		return ""
-	case f.Kind() == protoreflect.StringKind:
-		return strings.TrimSuffix(name, "_id") + " " + v.String()
-	case f.Kind() == protoreflect.MessageKind && f.Message().Name() == "Money":
-		money := v.Message()
-		fields := money.Descriptor().Fields()
-		return name + " " + money.Get(fields.ByName("currency")).String() + " " +
-			thousands(money.Get(fields.ByName("minor")).Int())
-	}
-	return ""
 }

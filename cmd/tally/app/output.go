@@ -6,9 +6,10 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"strconv"
 
 	"golang.org/x/term"
+
+	"tallystick/query/reading"
 )
 
 // show writes one result: value as one JSON object where the settings ask for
@@ -52,15 +53,7 @@ func terminal(w io.Writer) (bool, func() int) {
 
 // thousands writes n with a comma between groups of three digits.
 func thousands[N ~int | ~int32 | ~int64](n N) string {
-	digits := strconv.FormatInt(int64(n), 10)
-	sign := ""
-	if n < 0 {
-		sign, digits = "-", digits[1:]
-	}
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return sign + digits
+	return reading.Thousands(int64(n))
 }
 
 // count names n things.
