@@ -125,7 +125,12 @@ func (db *DB) setAside(b *pebble.Batch, number uint32, id Identity, reason strin
 	if err != nil {
 		return 0, err
 	}
-	if !empty || m.offset != noOffset {
+	switch {
+	case empty && m.offset == noOffset:
+	case db.inMemory:
+		db.log.Warn("table dropped; it will be restored from its changelog",
+			"topic", id.Topic, "partition", id.Partition, "reason", reason)
+	default:
 		path, err := db.checkpoint(number, id)
 		if err != nil {
 			return 0, fmt.Errorf("set aside: %w", err)

@@ -35,6 +35,7 @@ type DB struct {
 	now       func() time.Time
 	pebble    *pebble.DB
 	lock      *pebble.Lock
+	inMemory  bool
 	readOnly  bool
 	recovered string
 	rows      rowBudget
@@ -68,6 +69,8 @@ type held struct {
 // logged and which [DB.Recovered] reports, and an empty one is begun: all its
 // tables have to be restored. Any other failure, such as a full disk or a
 // lack of rights, is returned and changes nothing.
+//
+// With o.InMemory there is no directory, and every Open begins an empty database.
 //
 // The caller closes the DB.
 func Open(o Options) (*DB, error) {
@@ -140,7 +143,7 @@ func closeOn(err error, lock *pebble.Lock) error {
 
 func open(o Options, lock *pebble.Lock) (*DB, error) {
 	db := &DB{
-		fs: o.FS, dir: o.Dir, log: o.Logger, now: o.Now, lock: lock,
+		fs: o.FS, dir: o.Dir, log: o.Logger, now: o.Now, lock: lock, inMemory: o.InMemory,
 		held: map[place]held{}, tables: map[place]*Table{}, next: catalogue + 1,
 	}
 	db.rows.limit = o.RowCacheBytes
@@ -219,7 +222,9 @@ func (db *DB) loadCatalogue(readOnly bool) error {
 		return nil
 	}
 	format := binary.BigEndian.AppendUint16(nil, formatNow)
-	return db.pebble.Set(spaceKey(catalogue, spaceFormat), format, pebble.Sync)
+	return db.pebble.Set(spaceKey(catalogue, spaceFormat), format, &pebble.WriteOptions{
+		Sync: !db.inMemory,
+	})
 }
 
 // Recovered returns the directory to which Open moved a damaged database, or

@@ -23,6 +23,9 @@
 // Nothing is ever set aside silently, and nothing that was set aside is
 // deleted.
 //
+// With [Options.InMemory] there is no disk: every start reads the changelogs from
+// their beginning, and rows take memory for as long as the DB is open.
+//
 // # Key spaces
 //
 // All keys begin with the number of their range, four bytes, big endian.
@@ -35,6 +38,7 @@
 //	n 'm'           → mark: changelog offset, commit time, expected count
 //	n 'r' <key>     → row
 //	n 'd' <at><key> → nothing: the row's deadline, eight bytes, big endian
+//	n 'i' <entry><key> → nothing: an index entry of the row, escaped; see index.go
 //
 // The byte after the number is the space. A row can have any key, the empty
 // one and Goka's "__offset" included, and never meets a mark.

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 // Defaults of Options.
 const (
 	DefaultCacheBytes    = 256 << 20
+	InMemoryCacheBytes   = 16 << 20 // of CacheBytes with InMemory: a block there is a second copy
 	DefaultRowCacheBytes = 64 << 20
 	DefaultFilterBytes   = 64 << 20
 	DefaultMemTableBytes = 16 << 20
@@ -27,6 +29,10 @@ type Options struct {
 	// Dir is the directory of the database. What had to be set aside goes to
 	// the directory next to it that has "-aside" at the end of its name.
 	Dir string
+	// InMemory keeps the database in memory: it begins empty and ends with the
+	// DB. Neither Dir nor FS may be given. What would have to be set aside is
+	// dropped.
+	InMemory bool
 	// FS is the file system that holds Dir; nil means the disk.
 	FS vfs.FS
 	// CacheBytes bounds Pebble's cache of blocks, RowCacheBytes the cache of
@@ -51,6 +57,12 @@ type Options struct {
 }
 
 func (o Options) withDefaults() (Options, error) {
+	if o.InMemory {
+		if o.Dir != "" || o.FS != nil {
+			return o, errors.New("state: options: neither Dir nor FS goes with InMemory")
+		}
+		o.Dir, o.FS, o.CacheBytes = "memory", vfs.NewMem(), cmp.Or(o.CacheBytes, InMemoryCacheBytes)
+	}
 	if o.Dir == "" {
 		return o, errors.New("state: options: need Dir")
 	}
@@ -94,6 +106,7 @@ func (o Options) pebble() *pebble.Options {
 		MemTableSize:       o.MemTableBytes, // a large skiplist makes reads slow
 		Merger:             counting,
 		Logger:             pebbleLogger{o.Logger},
+		DisableWAL:         o.InMemory, // it would be lost with what it is to save
 	}
 	for i := range p.Levels {
 		l := &p.Levels[i]

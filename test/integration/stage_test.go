@@ -286,13 +286,12 @@ func (s *stage) verifyRows(rows int, workers ...*worker) {
 // verify runs tally table verify, which asks the workers.
 func (s *stage) verify(workers ...*worker) verified {
 	s.t.Helper()
-	dirs := make([]string, len(workers))
-	for i, w := range workers {
-		dirs[i] = w.dir
+	args := []string{"table", "verify", "--all", "-o", "json"}
+	for _, w := range workers {
+		args = append(args, w.flag())
 	}
 	var v verified
-	s.tally("table", "verify", "--all", "-o", "json", "--state-dir", strings.Join(dirs, ",")).
-		json(s.t, &v)
+	s.tally(args...).json(s.t, &v)
 	if v.Verify != "ok" || len(v.Unchecked) > 0 || len(v.Differences) > 0 {
 		s.t.Errorf("table verify: %+v", v)
 	}

@@ -44,7 +44,7 @@ func TestWipe(t *testing.T) {
 func (s *stage) rows(w *worker) string {
 	s.t.Helper()
 	var all strings.Builder
-	out := s.tally("table", "scan", "--state-dir", w.dir, "--limit", "0").ok(s.t).out
+	out := s.tally("table", "scan", w.flag(), "--limit", "0").ok(s.t).out
 	for line := range strings.Lines(out) {
 		var shown struct {
 			Key    string

@@ -18,7 +18,7 @@ import (
 // A worker is one life of a `tally run`, as a process or within this one.
 type worker struct {
 	s         *stage
-	name, dir string
+	name, dir string // no dir: its tables are in memory
 	log       *logbook
 	stop      func() // as SIGTERM does
 	kill      func() // SIGKILL, for processes only
@@ -29,8 +29,27 @@ type worker struct {
 // arguments of a worker; the last of a flag counts.
 func (w *worker) arguments(more []string) []string {
 	args := append([]string{"run"}, w.s.where()...)
-	args = append(args, "--instance", w.name, "--state-dir", w.dir, "--log-format", "json")
+	args = append(args, "--instance", w.name, "--log-format", "json")
+	if w.dir == "" {
+		args = append(args, "--state", "memory")
+	} else {
+		args = append(args, "--state-dir", w.dir)
+	}
 	return append(args, more...)
+}
+
+// flag is how the verbs that look find the worker: by its disk, else by its
+// address.
+func (w *worker) flag() string {
+	w.s.t.Helper()
+	if w.dir != "" {
+		return "--state-dir=" + w.dir
+	}
+	said := w.log.entries("http")
+	if len(said) == 0 {
+		w.s.t.Fatalf("%s has said no address", w.name)
+	}
+	return "--worker=" + said[len(said)-1].Address
 }
 
 func (s *stage) newWorker(name, dir string) *worker {
@@ -153,6 +172,7 @@ type entry struct {
 	Records    int64
 	From, To   int64
 	Restarts   int64
+	Address    string
 }
 
 // A logbook takes a worker's log while it is written.

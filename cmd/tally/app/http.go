@@ -43,8 +43,8 @@ type server struct {
 // off is the address that asks for no server.
 const off = "off"
 
-// listen takes the address and notes it in the state directory. The caller
-// closes the server.
+// listen takes the address and notes it in the state directory, if there is one.
+// The caller closes the server.
 func (m *Main) listen(
 	ctx context.Context, w *worker, instance, address string, log *slog.Logger,
 ) (*server, error) {
@@ -57,15 +57,17 @@ func (m *Main) listen(
 	}
 	s := &server{
 		address: listener.Addr().String(), listener: listener, log: log,
-		note: filepath.Join(w.dir, workerFile),
 		http: &http.Server{
 			Handler: w.handler(instance), ReadHeaderTimeout: 5 * time.Second,
 			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		},
 	}
-	note := workerNote{s.address, os.Getpid(), w.groups(), instance}
-	if err := writeNote(s.note, note); err != nil {
-		return nil, errors.Join(err, listener.Close())
+	if w.dir != "" {
+		s.note = filepath.Join(w.dir, workerFile)
+		note := workerNote{s.address, os.Getpid(), w.groups(), instance}
+		if err := writeNote(s.note, note); err != nil {
+			return nil, errors.Join(err, listener.Close())
+		}
 	}
 	log.Info("http", "address", s.address)
 	return s, nil
@@ -113,6 +115,9 @@ func (s *server) close() {
 		return
 	}
 	s.http.Close()
+	if s.note == "" {
+		return
+	}
 	if err := os.Remove(s.note); err != nil && !errors.Is(err, os.ErrNotExist) {
 		s.log.Warn("cannot remove the note of the worker's address", "error", err)
 	}

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,17 +27,26 @@ const defaultStateDir = "tally-state"
 
 // running is what tally run was asked.
 type running struct {
-	services                      []string
-	stateDir, instance, guarantee string
-	http, misrouted, profile      string
-	format                        string
-	interval, session             time.Duration
-	transaction, idle, idleAfter  time.Duration
-	leave, oldBrokers, park       bool
-	rules                         rules
-	sending                       sending
-	cacheMiB, rowCacheMiB         int64
+	services                     []string
+	state, stateDir              string
+	instance, guarantee          string
+	http, misrouted, profile     string
+	format                       string
+	interval, session            time.Duration
+	transaction, idle, idleAfter time.Duration
+	leave, oldBrokers, park      bool
+	rules                        rules
+	sending                      sending
+	cacheMiB, rowCacheMiB        int64
+	// placed and sized tell that a directory and a size of the cache were named.
+	placed, sized bool
 }
+
+// Where a worker keeps its tables.
+const (
+	stateDisk   = "disk"
+	stateMemory = "memory"
+)
 
 func (m *Main) runCommand(s *settings) *cobra.Command {
 	r := &running{}
@@ -53,10 +63,12 @@ func (m *Main) runCommand(s *settings) *cobra.Command {
 		Example: examples(`
 			tally run --brokers localhost:9092
 			tally run --state-dir /var/lib/tally --instance worker-0 --http 127.0.0.1:8070
+			tally run --state memory --http 127.0.0.1:8070
 			tally run --until-idle`),
 		GroupID: groupWork,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r.services = args
+			r.placed, r.sized = cmd.Flags().Changed("state-dir"), cmd.Flags().Changed("cache-mib")
 			return m.profiled(r.profile, func() error { return m.work(cmd.Context(), s, r) })
 		},
 	}
@@ -68,6 +80,8 @@ func (m *Main) runCommand(s *settings) *cobra.Command {
 
 func (r *running) register(cmd *cobra.Command) {
 	f := cmd.Flags()
+	f.StringVar(&r.state, "state", stateDisk,
+		"where the tables are: disk, or memory, to read them from their changelogs at each start")
 	f.StringVar(&r.stateDir, "state-dir", defaultStateDir, "directory of the worker's tables")
 	f.StringVar(&r.instance, "instance", "", "the worker's name in the group (default: the host name)")
 	f.StringVar(&r.guarantee, "guarantee", engine.ExactlyOnce.String(),
@@ -95,7 +109,7 @@ func (r *running) register(cmd *cobra.Command) {
 	f.BoolVar(&r.oldBrokers, "allow-transaction-v1", false,
 		"run on brokers whose transactions can, rarely, end twice (KIP-890)")
 	f.Int64Var(&r.cacheMiB, "cache-mib", state.DefaultCacheBytes>>20,
-		"memory for blocks of the tables")
+		"memory for blocks of the tables; with --state memory 16 unless given")
 	f.Int64Var(&r.rowCacheMiB, "row-cache-mib", state.DefaultRowCacheBytes>>20,
 		"memory for rows")
 	f.StringVar(&r.profile, "cpuprofile", "", "write a CPU profile to this file")
@@ -109,6 +123,9 @@ func (m *Main) workerConfig(s *settings, r *running, client []kgo.Opt) (workerCo
 		instance: r.instance, interval: r.interval, session: r.session, transaction: r.transaction,
 		idleAfter: r.idleAfter, leave: r.leave, oldBrokers: r.oldBrokers, log: m.logger(s),
 		cacheBytes: r.cacheMiB << 20, rowBytes: r.rowCacheMiB << 20,
+	}
+	if err := r.place(&c); err != nil {
+		return c, err
 	}
 	c.json, c.park, c.rules = r.format == formatJSON, r.park, r.rules
 	if err := r.rules.validate(); err != nil {
@@ -148,6 +165,29 @@ func (m *Main) workerConfig(s *settings, r *running, client []kgo.Opt) (workerCo
 	return c, nil
 }
 
+// place settles where the tables are. In memory there is no directory, and the
+// size of the cache of blocks is left to the tables unless it was named.
+func (r *running) place(c *workerConfig) error {
+	switch r.state {
+	case stateDisk:
+		if c.dir == "" {
+			return usageError("for tables in memory use --state memory", "--state-dir is empty")
+		}
+		return nil
+	case stateMemory:
+	default:
+		return usageError("use disk or memory", "--state has no %q", r.state)
+	}
+	if r.placed {
+		return usageError("leave --state-dir out, or use --state disk",
+			"--state memory has no directory, and --state-dir names %s", r.stateDir)
+	}
+	if c.dir = ""; !r.sized {
+		c.cacheBytes = 0
+	}
+	return nil
+}
+
 // work runs the worker and what belongs to it until ctx is done, or the worker
 // has nothing to do any more, or something fails.
 func (m *Main) work(ctx context.Context, s *settings, r *running) error {
@@ -172,7 +212,7 @@ func (m *Main) work(ctx context.Context, s *settings, r *running) error {
 		return err
 	}
 	c.log.Info("worker begins", "groups", w.groups(), "instance", c.instance,
-		"state_dir", c.dir, "guarantee", c.guarantee.String(), "interval", c.interval,
+		"state", cmp.Or(c.dir, stateMemory), "guarantee", c.guarantee.String(), "interval", c.interval,
 		"brokers", strings.Join(c.brokers, ","))
 	err = m.serve(ctx, w, c, r, cl)
 	if closed := w.close(ctx, c.log); err == nil {

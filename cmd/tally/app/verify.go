@@ -79,7 +79,8 @@ func (m *Main) verify(cmd *cobra.Command, s *settings, l *looking, whole bool) e
 	}
 	defer closeAll(sources)
 	if len(sources) == 0 {
-		return hinted("name it by --state-dir or --worker", "there is no worker's table to verify")
+		return hinted("name it by --state-dir or --worker; one with --state memory by --worker",
+			"there is no worker's table to verify")
 	}
 	result, err := m.verifyAll(ctx, cl, table, log.Partitions(table), sources)
 	if err != nil {

@@ -20,13 +20,13 @@ import (
 	"tallystick/state"
 )
 
-// A worker is a process: one directory of tables and, on it, a processor or
+// A worker is a process: one database of tables and, on it, a processor or
 // several, each of a consumer group of its own. The verbs run and demo are made
 // of it.
 type worker struct {
 	units  []*unit
 	db     *state.DB
-	dir    string
+	dir    string    // empty if the tables are in memory
 	sender *dispatch // nil unless notify is among them
 }
 
@@ -46,7 +46,7 @@ type workerConfig struct {
 	client      []kgo.Opt
 	processors  []processor
 	sending     sending
-	dir         string
+	dir         string // empty for tables in memory
 	instance    string
 	interval    time.Duration
 	session     time.Duration
@@ -68,13 +68,17 @@ const (
 
 // newWorker opens the tables and makes the engines. The caller closes it.
 func (m *Main) newWorker(ctx context.Context, c workerConfig) (*worker, error) {
-	if err := os.MkdirAll(c.dir, 0o750); err != nil {
-		return nil, hinted("check --state-dir", "state: %w", err)
-	}
-	db, err := state.Open(state.Options{
-		Dir: filepath.Join(c.dir, rowsDir), Logger: c.log, Now: m.Now,
+	o := state.Options{
+		InMemory: c.dir == "", Logger: c.log, Now: m.Now,
 		CacheBytes: c.cacheBytes, RowCacheBytes: c.rowBytes,
-	})
+	}
+	if c.dir != "" {
+		if err := os.MkdirAll(c.dir, 0o750); err != nil {
+			return nil, hinted("check --state-dir", "state: %w", err)
+		}
+		o.Dir = filepath.Join(c.dir, rowsDir)
+	}
+	db, err := state.Open(o)
 	if errors.Is(err, state.ErrInUse) {
 		return nil, hinted("stop it, or give this worker another --state-dir",
 			"state directory %s is in use by another worker", c.dir)

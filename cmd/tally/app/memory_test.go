@@ -1,0 +1,56 @@
+package app
+
+import (
+	"context"
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestMemory runs a worker without a disk, by the environment, and looks into it
+// by its address, the only way there is. The next worker reads everything again.
+func TestMemory(t *testing.T) {
+	t.Chdir(t.TempDir())
+	at := cluster(t)
+	tally(t, ExitOK, "topics", "apply", at, "--partitions", "2")
+	tally(t, ExitOK, "load", at, "--generate", "--orders=200", "--seed=2")
+	for life := range 2 {
+		ctx, stop := context.WithCancel(t.Context())
+		c := newCommand()
+		c.env["TALLY_STATE"] = stateMemory
+		serving := make(chan Serving, 1)
+		c.Ready = func(s Serving) { serving <- s }
+		ended := make(chan int, 1)
+		go func() { ended <- c.Run(ctx, []string{"run", at, "--park=false", "--leave"}) }()
+		s := await(t, serving, ended, c)
+		waitFor(t, func() bool { return fetch(t, s.HTTP, "/readyz") == "200 ok" })
+		waitFor(t, func() bool {
+			out, _ := tally(t, ExitOK, "audit", at, "-o", "json")
+			r := report(t, out)
+			return r.Unprocessed == 0 && r.InFlight == 0
+		})
+		out, _ := tally(t, ExitOK, "table", "verify", at, "--worker", s.HTTP, "--all")
+		if !strings.Contains(out, "worker "+s.HTTP) || !strings.Contains(out, "ok: ") {
+			t.Errorf("verify printed\n%s", out)
+		}
+		_, said := tally(t, ExitError, "table", "verify", at)
+		if !strings.Contains(said, "--state memory by --worker") {
+			t.Errorf("verify without an address: %s", said)
+		}
+		stop()
+		if code := <-ended; code != ExitOK {
+			t.Errorf("exit %d\n%s", code, &c.err)
+		}
+		log := c.err.String()
+		if !strings.Contains(log, "state=memory") {
+			t.Errorf("log: %s", log)
+		}
+		all := strings.Contains(log, "msg=restored") && strings.Contains(log, " from=0 ")
+		if all != (life > 0) {
+			t.Errorf("life %d: it restored everything: %v\n%s", life, all, log)
+		}
+	}
+	if made, err := os.ReadDir("."); err != nil || len(made) > 0 {
+		t.Errorf("made on disk: %v, %v", made, err)
+	}
+}
