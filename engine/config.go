@@ -89,6 +89,8 @@ type Config struct {
 	OnMisrouted Misrouted
 	// Timers gives the rows of the table deadlines; nil for none. It turns Journal on.
 	Timers *Timers
+	// Index finds rows of the table in another order; nil for none.
+	Index *Index
 	// Journal writes down the order in which records and timers came, to the topic
 	// [JournalTopic], which the engine makes; see package journal.
 	Journal bool
@@ -212,6 +214,9 @@ func (c Config) Validate() error {
 		need(c.IdleAfter >= 10*time.Millisecond, "idle-after: %v is below 10ms", c.IdleAfter),
 		need(c.MaxAhead > 0, "max-ahead: %v is not above 0", c.MaxAhead),
 		need(c.Timers == nil || c.Timers.Deadline != nil, "timers: no function for deadlines"),
+		need(c.Index == nil || c.Index.Entries != nil, "index: no function for entries"),
+		need(c.Index == nil || c.Index.Version <= maxIndexVersion,
+			"index: version is above %d", maxIndexVersion),
 		need(c.SessionTimeout >= time.Second, "session-timeout: %v is below 1s", c.SessionTimeout),
 	)
 }

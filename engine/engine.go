@@ -164,7 +164,7 @@ func (e *Engine) Run(ctx context.Context, g *goka.GroupGraph) error {
 // prepare checks the cluster and the topics before Goka sees them, so that
 // what is wrong has a name.
 func (e *Engine) prepare(ctx context.Context, g *goka.GroupGraph) error {
-	if err := e.prepareInputs(g); err != nil {
+	if err := errors.Join(e.prepareInputs(g), e.checkIndex(g)); err != nil {
 		return err
 	}
 	if loop := g.LoopStream(); loop != nil {

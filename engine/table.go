@@ -63,9 +63,7 @@ func (t *table) open() error {
 	if t.Table, err = t.e.cfg.State.Table(id); err != nil {
 		return fmt.Errorf("%w: open %s/%d: %w", ErrRow, t.at.topic, t.at.partition, err)
 	}
-	if timers := t.e.cfg.Timers; timers != nil && t.at.topic == t.e.tableTopic() {
-		t.TrackDeadlines(timers.Deadline)
-	}
+	t.track()
 	t.Rollback()
 	end, err := t.e.restore(ctx, t.Table, t.at)
 	if err != nil {
@@ -81,14 +79,6 @@ func (t *table) open() error {
 		t.e.tables[t.at.partition] = t.Table
 	}
 	return nil
-}
-
-// format is that of the rows, and of the deadlines if they have any.
-func (t *table) format() uint16 {
-	if timers := t.e.cfg.Timers; timers != nil && t.at.topic == t.e.tableTopic() {
-		return tableFormat | (uint16(timers.Version)+1)<<8
-	}
-	return tableFormat
 }
 
 // GetOffset tells Goka that nothing is left to load.

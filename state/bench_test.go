@@ -67,6 +67,23 @@ func BenchmarkRestore(b *testing.B) {
 	b.ReportMetric(float64(b.N)*benchRows/b.Elapsed().Seconds(), "rows/s")
 }
 
+// BenchmarkRestoreAgain restores a changelog that compaction has not been at: each
+// row comes twice, some 20,000 records apart.
+func BenchmarkRestoreAgain(b *testing.B) {
+	first, value := benchKeys(benchRows/2), make([]byte, 100)
+	keys := make([]string, 0, benchRows)
+	for i := range first {
+		keys = append(keys, first[i], first[max(0, i-10_000)])
+	}
+	report := reportCPU(b, benchRows, "row")
+	for b.Loop() {
+		_, table := benchDB(b, 0)
+		restoreRows(b, table, keys, value)
+	}
+	report()
+	b.ReportMetric(float64(b.N)*benchRows/b.Elapsed().Seconds(), "rows/s")
+}
+
 // BenchmarkGet reads from a table of a million rows, without the row cache.
 func BenchmarkGet(b *testing.B) {
 	keys := benchKeys(benchRows)

@@ -3,6 +3,8 @@ package state
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -78,8 +80,7 @@ func (db *DB) checkCommit(cs []Commit) error {
 	return nil
 }
 
-// apply writes one batch. The rows are sorted, table by table, which saves
-// Pebble's memtable most of its searching.
+// apply writes one batch.
 func (db *DB) apply(cs []Commit, keys [][]string, marks []mark) error {
 	var size int64
 	for _, c := range cs {
@@ -88,30 +89,10 @@ func (db *DB) apply(cs []Commit, keys [][]string, marks []mark) error {
 	b := db.pebble.NewBatchWithSize(int(size) + len(cs)*64)
 	defer b.Close() //nolint:errcheck // a batch that was committed or dropped has nothing to report
 	for i, c := range cs {
-		t := c.Table
-		if err := putMark(b, t.number, marks[i]); err != nil {
+		// Only Commit changes what is frozen, and there is one Commit.
+		if err := c.Table.put(b, ordered(keys[i], c.Table.frozen), &marks[i]); err != nil {
 			return err
 		}
-		for _, k := range keys[i] {
-			value := t.frozen[k] // only Commit changes it, and there is one Commit
-			var op *pebble.DeferredBatchOp
-			if value == nil {
-				op = b.DeleteDeferred(rowPrefix + len(k))
-			} else {
-				op = b.SetDeferred(rowPrefix+len(k), len(value))
-				copy(op.Value, value)
-			}
-			copy(op.Key, t.prefix[:])
-			copy(op.Key[rowPrefix:], k)
-			if err := op.Finish(); err != nil {
-				return err
-			}
-		}
-		soonest, err := t.indexFrozen(b, keys[i])
-		if err != nil {
-			return err
-		}
-		marks[i].soonest = soonest
 	}
 	return b.Commit(pebble.NoSync)
 }
@@ -147,7 +128,7 @@ func (t *Table) unfreeze() {
 // leave the frozen overlay, so that a reader always finds them.
 func (t *Table) commit(m mark) {
 	t.cache.commit(t.frozen)
-	t.filter.addAll(t.frozen)
+	t.filter.addAll(maps.All(t.frozen))
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.mark = m
@@ -159,5 +140,5 @@ func (t *Table) commit(m mark) {
 func (t *Table) nextMark(offset int64, at time.Time) mark {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return mark{offset: offset, at: at, count: t.mark.count + 1}
+	return mark{offset: offset, at: at, count: t.mark.count + 1, soonest: math.MaxInt64}
 }

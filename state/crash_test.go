@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"sync/atomic"
@@ -68,6 +69,22 @@ func crashIdentity(partition int) Identity {
 	return Identity{Cluster: "c", Topic: "t", Partition: int32(partition), Group: "g"}
 }
 
+// crashTable opens a table whose rows have deadlines and index entries.
+func crashTable(db *DB, partition int) (*Table, error) {
+	table, err := db.Table(crashIdentity(partition))
+	if err != nil {
+		return nil, err
+	}
+	table.TrackDeadlines(func(row []byte) int64 { return int64(len(row) % 7) })
+	table.TrackIndex(crashEntries)
+	return table, nil
+}
+
+func crashEntries(_ string, row []byte, entry func([]byte)) {
+	entry(row[:1])
+	entry([]byte{byte(len(row) % 5), 0})
+}
+
 // A crasher runs transactions and copies the file system as a crash would
 // leave it, at one of the writes.
 type crasher struct {
@@ -112,7 +129,7 @@ func (c *crasher) live(t *testing.T) {
 		}
 		var tables []*Table
 		for i := range now {
-			table, err := db.Table(crashIdentity(i))
+			table, err := crashTable(db, i)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -249,11 +266,14 @@ func look(fs vfs.FS) (got moment, err error) {
 		return got, fmt.Errorf("the database was set aside: %s", &log)
 	}
 	for i := range got {
-		table, err := db.Table(crashIdentity(i))
+		table, err := crashTable(db, i)
 		if err != nil {
 			return got, err
 		}
 		if got[i], err = contents(table); err != nil {
+			return got, err
+		}
+		if err := derived(table, got[i].rows); err != nil {
 			return got, err
 		}
 	}
@@ -275,6 +295,38 @@ func contents(table *Table) (tableState, error) {
 		}
 	}
 	return got, nil
+}
+
+// derived compares what is kept beside the rows with what follows from them.
+func derived(table *Table, rows map[string]string) error {
+	entries, deadlines := map[string]bool{}, map[Due]bool{}
+	for k, v := range rows {
+		crashEntries(k, []byte(v), func(e []byte) { entries[fmt.Sprintf("%q of %q", e, k)] = true })
+		if at := table.deadline([]byte(v)); at != 0 {
+			deadlines[Due{k, at}] = true
+		}
+	}
+	for row, err := range table.Committed().Index(nil, nil) {
+		e := fmt.Sprintf("%q of %q", row.Entry, row.Key)
+		if err != nil || !entries[e] {
+			return fmt.Errorf("the index has %s, %w", e, err)
+		}
+		delete(entries, e)
+	}
+	due, err := table.Due(math.MaxInt64, len(rows)+1, nil)
+	if err != nil {
+		return err
+	}
+	for _, d := range due {
+		if !deadlines[d] {
+			return fmt.Errorf("%v is no deadline", d)
+		}
+		delete(deadlines, d)
+	}
+	if len(entries) != 0 || len(deadlines) != 0 {
+		return fmt.Errorf("missing are entries %v and deadlines %v", entries, deadlines)
+	}
+	return nil
 }
 
 func newCrasher(seed uint64, split bool) *crasher {

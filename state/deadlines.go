@@ -11,8 +11,7 @@ import (
 )
 
 // A table can give its rows deadlines. An index of them, ordered by time, lies
-// beside the rows: it is written in the batch that writes the rows, follows from
-// them alone, and is made again with them by a restore.
+// beside the rows; see changes.go.
 
 // A Due is a row whose deadline has come.
 type Due struct {
@@ -168,21 +167,22 @@ func (t *Table) committedDue(
 	return due, err
 }
 
-// reindex puts the change of a row's deadline into the batch that changes the row
-// itself.
-func (t *Table) reindex(b *pebble.Batch, key string, was, now int64) error {
+// moveDeadline puts the change of a row's deadline into the batch that changes the
+// row itself, and returns the deadline that it has now.
+func (t *Table) moveDeadline(b *pebble.Batch, c change) (int64, error) {
+	was, now := t.due(c.was), t.due(c.now)
 	if was == now {
-		return nil
+		return now, nil
 	}
 	if was != 0 {
-		if err := b.Delete(t.dueKey(key, was), nil); err != nil {
-			return err
+		if err := b.Delete(t.dueKey(c.key, was), nil); err != nil {
+			return 0, err
 		}
 	}
 	if now == 0 {
-		return nil
+		return 0, nil
 	}
-	return b.Set(t.dueKey(key, now), nil, nil)
+	return now, b.Set(t.dueKey(c.key, now), nil, nil)
 }
 
 func (t *Table) dueKey(key string, at int64) []byte {
@@ -191,39 +191,4 @@ func (t *Table) dueKey(key string, at int64) []byte {
 	b = append(b, spaceDue)
 	b = binary.BigEndian.AppendUint64(b, uint64(at))
 	return append(b, key...)
-}
-
-// committedDeadline returns the deadline that the index has for a row.
-func (t *Table) committedDeadline(key string) (int64, error) {
-	row, _, ok := t.cache.get(key)
-	if !ok {
-		var err error
-		if row, err = t.read(key); err != nil {
-			return 0, err
-		}
-	}
-	return t.due(row), nil
-}
-
-// indexFrozen puts the deadlines of the rows that are being committed into their
-// batch, and returns the soonest.
-func (t *Table) indexFrozen(b *pebble.Batch, keys []string) (int64, error) {
-	soonest := int64(math.MaxInt64)
-	if t.deadline == nil {
-		return soonest, nil
-	}
-	for _, k := range keys {
-		was, err := t.committedDeadline(k)
-		if err != nil {
-			return 0, err
-		}
-		now := t.due(t.frozen[k])
-		if err := t.reindex(b, k, was, now); err != nil {
-			return 0, err
-		}
-		if now != 0 {
-			soonest = min(soonest, now)
-		}
-	}
-	return soonest, nil
 }

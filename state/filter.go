@@ -3,6 +3,7 @@ package state
 import (
 	"bytes"
 	"hash/maphash"
+	"iter"
 	"sync"
 	"sync/atomic"
 )
@@ -72,7 +73,7 @@ func (f *filter) absent(hash uint64) bool {
 }
 
 // addAll adds the keys of rows that are committed.
-func (f *filter) addAll(rows map[string][]byte) {
+func (f *filter) addAll(rows iter.Seq2[string, []byte]) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for k, v := range rows {

@@ -15,6 +15,7 @@ const (
 	spaceMark   = 'm'
 	spaceRow    = 'r'
 	spaceDue    = 'd'
+	spaceIndex  = 'i'
 )
 
 const (

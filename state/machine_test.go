@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"maps"
@@ -45,6 +46,17 @@ func (m *machine) open(t *rapid.T) {
 		m.seen[i] = maps.Clone(m.committed[i])
 	}
 	m.tables[0].TrackDeadlines(firstByte) // the other table has none
+	m.tables[1].TrackIndex(letters)
+}
+
+// letters are the index entries of a row in these tests: none, one or two, some of
+// them with zeros, some of them twice.
+func letters(key string, row []byte, entry func([]byte)) {
+	var buf [2]byte
+	for i := 0; i < min(len(row), 3); i++ {
+		buf = [2]byte{row[i] % 3, byte(len(key))}
+		entry(buf[:len(row)%3])
+	}
 }
 
 // firstByte is the deadline of a row in these tests.
@@ -75,6 +87,39 @@ func (m *machine) due(t *rapid.T) {
 		})
 		if want = want[:min(len(want), limit)]; !slices.Equal(got, want) {
 			t.Fatalf("table %d: due until %d: got %v, want %v", i, until, got, want)
+		}
+	}
+}
+
+// index compares the index with what follows from the rows of the map.
+func (m *machine) index(t *rapid.T) {
+	anyEntry := rapid.SliceOfN(rapid.ByteRange(0, 3), 0, 3)
+	from, prefix := anyEntry.Draw(t, "from"), anyEntry.Draw(t, "prefix")
+	for i, table := range m.tables {
+		var got []string
+		for row, err := range table.Committed().Index(from, prefix) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, fmt.Sprintf("%q of %q", row.Entry, row.Key))
+		}
+		type pair struct{ entry, key string }
+		all := map[pair]bool{}
+		for k, v := range m.committed[i] {
+			letters(k, []byte(v), func(entry []byte) {
+				if i == 1 && bytes.HasPrefix(entry, prefix) && bytes.Compare(entry, from) >= 0 {
+					all[pair{string(entry), k}] = true
+				}
+			})
+		}
+		var want []string
+		for _, p := range slices.SortedFunc(maps.Keys(all), func(a, b pair) int {
+			return cmp.Or(cmp.Compare(a.entry, b.entry), cmp.Compare(a.key, b.key))
+		}) {
+			want = append(want, fmt.Sprintf("%q of %q", p.entry, p.key))
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("table %d: index from %q of %q: got %v, want %v", i, from, prefix, got, want)
 		}
 	}
 }
@@ -242,6 +287,7 @@ func TestTableIsAMap(t *testing.T) {
 			"": m.check, "set": m.set, "set2": m.set, "delete": m.delete, "commit": m.commit,
 			"commit2": m.commit, "rollback": m.rollback, "restore": m.restore, "reset": m.reset,
 			"get": m.get, "get2": m.get, "scan": m.scan, "reopen": m.reopen, "due": m.due,
+			"index": m.index,
 		})
 	})
 }

@@ -121,36 +121,68 @@ const scanRows = 256
 // -1.
 func (s *Snapshot) Offset() int64 { return s.mark.offset }
 
+// Get returns the row at key, or nil if there is none. The row is the caller's.
+func (s *Snapshot) Get(key string) ([]byte, error) {
+	db := s.t.db
+	if !db.gate.enter() {
+		return nil, ErrClosed
+	}
+	defer db.gate.leave()
+	v, closer, err := s.snap.Get(append(bytes.Clone(s.t.prefix[:]), key...))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	} else if err != nil {
+		return nil, s.t.failed("get", db.check(err))
+	}
+	return append([]byte{}, v...), closer.Close()
+}
+
 // All returns the rows whose keys begin with prefix, in order. An error ends
 // the iteration; it is the last thing to be returned. The caller may keep the
 // rows.
 func (s *Snapshot) All(prefix string) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
-		// Rows are read some at a time, so that the caller holds nothing of
-		// Pebble's while it works on them.
-		bounds := s.t.bounds([]byte(prefix), nil)
+		for p, err := range s.pairs(s.t.bounds([]byte(prefix), nil)) {
+			if err != nil {
+				yield(Row{}, err)
+				return
+			}
+			if !yield(Row{string(p.key[rowPrefix:]), p.value}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// A pair is a key of the database, with its range and space, and its value.
+type pair struct{ key, value []byte }
+
+// pairs returns what is within bounds, in order. It reads some at a time, so that
+// the caller holds nothing of Pebble's while it works on them.
+func (s *Snapshot) pairs(bounds *pebble.IterOptions) iter.Seq2[pair, error] {
+	return func(yield func(pair, error) bool) {
+		rest := *bounds
 		for {
-			rows, err := s.some(bounds)
-			for _, row := range rows {
-				if !yield(row, nil) {
+			some, err := s.some(&rest)
+			for _, p := range some {
+				if !yield(p, nil) {
 					return
 				}
 			}
 			switch {
 			case err != nil:
-				yield(Row{}, err)
+				yield(pair{}, err)
 				return
-			case len(rows) < scanRows:
+			case len(some) < scanRows:
 				return
 			}
-			last := rows[len(rows)-1].Key
-			bounds.LowerBound = append(append(bounds.LowerBound[:rowPrefix], last...), 0)
+			rest.LowerBound = append(bytes.Clone(some[len(some)-1].key), 0)
 		}
 	}
 }
 
-// some reads the first rows within bounds.
-func (s *Snapshot) some(bounds *pebble.IterOptions) ([]Row, error) {
+// some reads the first pairs within bounds.
+func (s *Snapshot) some(bounds *pebble.IterOptions) ([]pair, error) {
 	db := s.t.db
 	if !db.gate.enter() {
 		return nil, ErrClosed
@@ -160,18 +192,18 @@ func (s *Snapshot) some(bounds *pebble.IterOptions) ([]Row, error) {
 	if err != nil {
 		return nil, s.t.failed("scan", db.check(err))
 	}
-	var rows []Row
-	for ok := it.First(); ok && len(rows) < scanRows; ok = it.Next() {
+	var some []pair
+	for ok := it.First(); ok && len(some) < scanRows; ok = it.Next() {
 		value, err := it.ValueAndErr()
 		if err != nil {
 			break // Close returns it too
 		}
-		rows = append(rows, Row{string(it.Key()[rowPrefix:]), append([]byte{}, value...)})
+		some = append(some, pair{bytes.Clone(it.Key()), append([]byte{}, value...)})
 	}
 	if err := it.Close(); err != nil {
-		return rows, s.t.failed("scan", db.check(err))
+		return some, s.t.failed("scan", db.check(err))
 	}
-	return rows, nil
+	return some, nil
 }
 
 // Close releases the snapshot.

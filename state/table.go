@@ -42,6 +42,8 @@ type Table struct {
 	deadline       func(row []byte) int64 // nil: rows have none
 	soonest        int64                  // no committed deadline is before it
 	overlaySoonest int64                  // no other one is before it
+
+	entries func(key string, row []byte, entry func([]byte)) // nil: rows have none
 }
 
 func (db *DB) openTable(h held) (*Table, error) {
@@ -209,11 +211,7 @@ func (t *Table) Dirty() iter.Seq2[string, []byte] {
 		t.mu.Lock()
 		keys, rows := t.sortedKeys(), t.overlay
 		t.mu.Unlock()
-		for _, k := range keys {
-			if !yield(k, rows[k]) {
-				return
-			}
-		}
+		ordered(keys, rows)(yield)
 	}
 }
 
