@@ -75,10 +75,10 @@ func (b *builder) add(p Processor, rows string) {
 		b.t.Topics = append(b.t.Topics, table)
 	}
 	// The order of records matters where inputs meet in a row.
-	if p.Table != "" && len(p.Inputs) > 1 {
+	if p.Table != "" && len(p.Inputs) > 1 && !p.Unordered {
 		p.Journal = b.n.Journal(p.Name)
 	}
-	if first.Key == "order" && !b.o.NoParking {
+	if first.Key == "order" && !b.o.NoParking && !p.Unordered {
 		p.Parked = b.n.Parked(p.Name)
 	}
 	b.t.Processors = append(b.t.Processors, p)
@@ -118,6 +118,12 @@ func (b *builder) job() {
 		Name: Confirm, Inputs: []string{n.Orders, n.Payments},
 		Outputs: []string{n.Confirmations, n.Exceptions},
 	}, "ConfirmRow")
+	b.views(n.Orders, n.Payments, n.Confirmations, n.Exceptions)
+}
+
+// views reads all that is about orders.
+func (b *builder) views(inputs ...string) {
+	b.add(Processor{Name: Views, Inputs: inputs, Outputs: []string{}, Unordered: true}, "OrderView")
 }
 
 // chain is the whole order system: the topics in the order in which an order goes
@@ -159,6 +165,8 @@ func (b *builder) chain() {
 		Name: Notify, Inputs: []string{n.Confirmations, n.NotifyResults},
 		Outputs: []string{n.Notices, n.NotifyResults},
 	}, "NotifyRow")
+	b.views(n.Orders, n.OrderCommands, n.OrderChecks, n.PaymentsByOrder, n.Confirmations,
+		n.Exceptions, n.Notices)
 }
 
 // checks are the services up to the checks of an order.

@@ -38,8 +38,8 @@ type Edge struct {
 type Show int
 
 const (
-	// Overview shows services and the topics between them. A map of one service
-	// shows its table and its dead letters too. It is the default.
+	// Overview shows the services that say something, and the topics between them. If
+	// that is one, its table and its dead letters are shown too. It is the default.
 	Overview Show = iota
 	// Everything shows every processor and every topic.
 	Everything
@@ -74,6 +74,9 @@ func (t Topology) picture(show Show) picture {
 	for _, processor := range t.Processors {
 		box := Node{ProcessorNode, processor.Name}
 		if show == Overview {
+			if len(processor.Outputs) == 0 {
+				continue
+			}
 			box = Node{ServiceNode, processor.Service}
 		}
 		if !slices.Contains(p.boxes, box) {
@@ -92,10 +95,19 @@ func (t Topology) shown(topic Topic, show Show) bool {
 	if topic.Inner != "" || t.keptBy(topic.Name) {
 		return false
 	}
+	acting := t.acting()
 	private := slices.ContainsFunc(t.Processors, func(p Processor) bool {
-		return topic.Name == p.Table || topic.Name == p.DeadLetters
+		ours := topic.Name == p.Table || topic.Name == p.DeadLetters
+		return ours && (len(acting.Services()) > 1 || topic.Name == p.Table && len(p.Outputs) == 0)
 	})
-	return !private || len(t.Services()) == 1
+	return !private
+}
+
+// acting is the map of those that say something, not only read.
+func (t Topology) acting() Topology {
+	t.Processors = slices.DeleteFunc(slices.Clone(t.Processors),
+		func(p Processor) bool { return len(p.Outputs) == 0 })
+	return t
 }
 
 // processor adds the arrows of a processor.

@@ -37,6 +37,7 @@ type processorJSON struct {
 	Journal     string   `json:"journal,omitempty"`
 	Parked      string   `json:"parked,omitempty"`
 	Retry       string   `json:"retry,omitempty"`
+	Unordered   bool     `json:"unordered,omitempty"`
 }
 
 // JSON returns the map for machines, indented.

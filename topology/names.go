@@ -14,6 +14,8 @@ const (
 	// Confirm joins orders and payments.
 	Confirm = "confirm"
 	Notify  = "notify"
+	// Views keeps what people read of orders.
+	Views = "views"
 )
 
 // The processors that are not named after their service.

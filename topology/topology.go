@@ -135,6 +135,9 @@ type Processor struct {
 	Parked string
 	// Retry is where the engine is told what to do about dead letters.
 	Retry string
+	// Unordered says that the table is the same in whatever order the records of
+	// several inputs come: it has no journal, and no key has to wait.
+	Unordered bool
 }
 
 // A Topology is the whole map. Its order is the order in which it is printed,
@@ -177,6 +180,39 @@ func (t Topology) Services() []string {
 func (t Topology) Of(service string) []Processor {
 	return slices.DeleteFunc(slices.Clone(t.Processors),
 		func(p Processor) bool { return p.Service != service })
+}
+
+// Part returns the map as far as these services need it: their processors, and the
+// topics that they read or write. What other services write there comes from
+// outside.
+func (t Topology) Part(services ...string) Topology {
+	var part Topology
+	needed := map[string]bool{}
+	for _, p := range t.Processors {
+		if !slices.Contains(services, p.Service) {
+			continue
+		}
+		part.Processors = append(part.Processors, p)
+		for _, name := range slices.Concat(p.Inputs, p.Lookups, p.writes()) {
+			needed[name] = true
+		}
+	}
+	for _, topic := range t.Topics {
+		if !needed[topic.Name] {
+			continue
+		}
+		topic.Holds = slices.Clone(topic.Holds)
+		for i, k := range topic.Holds {
+			if _, ours := part.Processor(k.Writer); !ours && k.Writer != Engine {
+				topic.Holds[i].Writer = Outside
+			}
+		}
+		if !needed[topic.Copies] {
+			topic.Copies = ""
+		}
+		part.Topics = append(part.Topics, topic)
+	}
+	return part
 }
 
 // Copartitioned returns the topics that p joins by key and partition: its inputs

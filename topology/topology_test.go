@@ -79,10 +79,13 @@ func TestEventsAreKept(t *testing.T) {
 func TestNames(t *testing.T) {
 	o := topology.Options{Prefix: "eu.", App: "till"}
 	n, m := o.Names(), topology.Default(o)
-	got := []string{n.Orders, n.Payments, n.Confirmations, n.Exceptions, n.ConfirmTable, n.DeadLetters}
+	got := []string{
+		n.Orders, n.Payments, n.Confirmations, n.Exceptions, n.ConfirmTable,
+		n.Table(topology.Views), n.DeadLetters,
+	}
 	want := []string{
 		"eu.orders", "eu.payments", "eu.confirmations", "eu.exceptions",
-		"till-confirm-table", "till-dead-letters",
+		"till-confirm-table", "till-views-table", "till-dead-letters",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("names %q, want %q", got, want)
@@ -157,6 +160,7 @@ func Example() {
 	}
 	// Output:
 	// topology: processor confirm: joins orders of 4 partitions with payments of 6
+	// topology: processor views: joins orders of 4 partitions with payments of 6
 	// hint: a key is in the same partition of both only if the counts are equal
 }
 
@@ -166,5 +170,28 @@ func TestPartOfTheMap(t *testing.T) {
 	part := topology.Topology{Topics: m.Topics[:2]}
 	if err := part.Validate(); err != nil {
 		t.Errorf("Validate of the inputs alone = %v", err)
+	}
+}
+
+// TestServicesAlone: whoever runs some services needs their topics and no others.
+func TestServicesAlone(t *testing.T) {
+	m := topology.Default(topology.Options{})
+	topicOf(&m, "confirmations").Partitions = 3 // as before there were views
+	err := m.Part(topology.Views).Validate()
+	if err == nil || !strings.Contains(err.Error(), "with confirmations of 3") {
+		t.Errorf("views on confirmations of other partitions: %v", err)
+	}
+	part := m.Part(topology.Confirm)
+	if err := part.Validate(); err != nil {
+		t.Errorf("confirm alone: %v", err)
+	}
+	if _, ok := part.Topic("tally-views-table"); ok || len(part.Topics) != len(m.Topics)-2 {
+		t.Errorf("confirm alone needs %d of %d topics", len(part.Topics), len(m.Topics))
+	}
+	chain := topology.Default(topology.Options{Chain: true})
+	for _, service := range chain.Services() {
+		if err := chain.Part(service).Validate(); err != nil {
+			t.Errorf("%s alone: %v", service, err)
+		}
 	}
 }

@@ -121,26 +121,26 @@ func TestValidateProcessor(t *testing.T) {
 			t.Topics[4].Partitions = 13
 		}},
 		{"uneven journal", "12 partitions with tally-confirm-journal of 13", func(t *m) {
-			t.Topics[6].Partitions = 13
+			t.Topics[7].Partitions = 13
 		}},
 		{"other key", "keyed by payment", func(t *m) { t.Topics[1].Key = "payment" }},
 		{"dead letters owned", "of which all belongs to confirm", func(t *m) {
-			t.Topics[5].Holds[0].Writer = topology.Confirm
+			t.Topics[6].Holds[0].Writer = topology.Confirm
 		}},
 		{"journal misnamed", "a journal of group tally-confirm under another name", func(t *m) {
-			t.Topics[6].Name, t.Processors[0].Journal = "log", "log"
+			t.Topics[7].Name, t.Processors[0].Journal = "log", "log"
 		}},
 		{"journal compacted", "cleaned up by compact", func(t *m) {
-			t.Topics[6].Cleanup = topology.Compact
+			t.Topics[7].Cleanup = topology.Compact
 		}},
 		{"journal shortened", "tally-confirm-journal: kept for 1 day", func(t *m) {
-			t.Topics[6].Retention = 24 * 60 * 60 * 1e9
+			t.Topics[7].Retention = 24 * 60 * 60 * 1e9
 		}},
 		{"journal owned", "of which all belongs to outside", func(t *m) {
-			t.Topics[6].Holds[0].Writer = topology.Outside
+			t.Topics[7].Holds[0].Writer = topology.Outside
 		}},
 		{"parked deleted", "tally-confirm-parked: cleaned up by delete", func(t *m) {
-			t.Topics[7].Cleanup = topology.Delete
+			t.Topics[8].Cleanup = topology.Delete
 		}},
 		{"retry read", "tally-confirm-retry is an input or output too", func(t *m) {
 			t.Processors[0].Inputs = append(t.Processors[0].Inputs, "tally-confirm-retry")
@@ -239,7 +239,7 @@ func TestLookupsNeedNotMatch(t *testing.T) {
 func TestServices(t *testing.T) {
 	m := topology.Default(topology.Options{Chain: true})
 	want := []string{
-		"rekey", "orders", "inventory", "fraud", "details", "validate", "confirm", "notify",
+		"rekey", "orders", "inventory", "fraud", "details", "validate", "confirm", "notify", "views",
 	}
 	if got := m.Services(); !slices.Equal(got, want) {
 		t.Errorf("services %q, want %q", got, want)

@@ -55,6 +55,9 @@ var rooms = []room{
 		"tallystick/engine/journal", "tallystick/schemas", "tallystick/topology", "tallystick/processors",
 		"github.com/twmb/franz-go", "google.golang.org/protobuf", "golang.org/x/sync",
 	}},
+	{name: "query/views", imports: []string{
+		"tallystick/schemas", "github.com/lovoo/goka", "google.golang.org/protobuf",
+	}},
 	{name: "deploy"},
 	{name: "cmd", everything: true},
 	{name: "test", everything: true},
@@ -64,7 +67,7 @@ var rooms = []room{
 var keepers = map[string][]string{
 	"github.com/IBM/sarama":         {"engine"},
 	"github.com/cockroachdb/pebble": {"state"},
-	"github.com/lovoo/goka":         {"engine", "state", "processors", "cmd"},
+	"github.com/lovoo/goka":         {"engine", "state", "processors", "query/views", "cmd"},
 	"github.com/twmb/franz-go":      {"engine", "topology", "query", "cmd"},
 	"github.com/spf13/cobra":        {"cmd"},
 }

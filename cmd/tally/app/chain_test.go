@@ -59,7 +59,7 @@ func TestDemoChainTells(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	out, _ := tally(t, ExitOK, "demo", "--orders", "100")
 	for _, want := range []string{
-		"before the first order: 25 customers", "10 processors at work", "OrderValidated ",
+		"before the first order: 25 customers", "11 processors at work", "OrderValidated ",
 		"outside: ", "OrderConfirmed ", "audit: ok",
 	} {
 		if !strings.Contains(out, want) {
@@ -98,7 +98,8 @@ func TestChain(t *testing.T) {
 	tally(t, ExitOK, "topics", "apply", at, "--chain", "--partitions", "3")
 	tally(t, ExitOK, "topics", "check", at, "--chain")
 	one, _ := chainWorker(t, at, "one", "rekey", "orders", "inventory", "fraud", "--interval=20ms")
-	two, _ := chainWorker(t, at, "two", "details", "validate", "confirm", "notify", "--interval=20ms")
+	two, _ := chainWorker(t, at, "two", "details", "validate", "confirm", "notify", "views",
+		"--interval=20ms")
 	known := filepath.Join(t.TempDir(), "known.jsonl")
 	write(t, known, `{"customerUpdated":{"customerId":"ann","email":"ann@customers.example"}}
 {"productUpdated":{"productId":"tea"}}
@@ -217,7 +218,7 @@ func TestLoadChain(t *testing.T) {
 	tally(t, ExitOK, "load", at, "--chain", "--generate", "--orders=100", "--plain", "--unpaid=0.1")
 	run := []string{"run", at, "--chain", "--state-dir", dir, "--interval=20ms", "--until-idle=3s"}
 	_, said := tally(t, ExitOK, run...)
-	if strings.Count(said, "worker ends") != 10 || !strings.Contains(said, "notify tells nobody") {
+	if strings.Count(said, "worker ends") != 11 || !strings.Contains(said, "notify tells nobody") {
 		t.Errorf("log: %s", said)
 	}
 	out, _ := tally(t, ExitOK, "audit", at, "--chain", "-o", "json")
@@ -245,7 +246,8 @@ func TestFirstErrorStopsAll(t *testing.T) {
 		}
 	}
 	began := time.Now()
-	_, said := tally(t, ExitError, "run", at, "--chain", "--state-dir", t.TempDir())
+	_, said := tally(t, ExitError, "run", "orders", "confirm", at, "--chain", "--state-dir",
+		t.TempDir())
 	if !strings.Contains(said, "tally: processor orders: ") || time.Since(began) > 30*time.Second {
 		t.Errorf("after %v: %s", time.Since(began), said)
 	}

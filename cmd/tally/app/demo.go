@@ -184,7 +184,11 @@ func (st *stage) play(ctx context.Context, cl *kgo.Client) (*audit.Report, error
 
 // workerConfig is that of a worker with all that the demo shows.
 func (st *stage) workerConfig() workerConfig {
-	chosen, _ := st.s.choose(nil, engine.ExactlyOnce) //nolint:errcheck // nothing is named
+	var all []string
+	if !st.s.Chain {
+		all = []string{topology.Confirm, topology.Views}
+	}
+	chosen, _ := st.s.choose(all, engine.ExactlyOnce) //nolint:errcheck // they are there
 	c := workerConfig{
 		wiring: st.s.wiring(), brokers: st.s.Brokers, client: st.m.Client,
 		processors: processorsOf(chosen), dir: filepath.Join(st.dir, defaultStateDir),

@@ -28,6 +28,9 @@ type service struct {
 	processors []processor
 	// chain marks the services that only the chain has.
 	chain bool
+	// aside marks the services that the main job has, but does not run unless they
+	// are named.
+	aside bool
 	// exactly says why the service runs exactly-once only; empty if it runs
 	// at-least-once as well.
 	exactly string
@@ -60,6 +63,8 @@ type wiring struct {
 	guarantee engine.Guarantee
 	rules     rules
 	effects   func(context.Context, []engine.Effect)
+	// changes is told what the views have taken in; nil where nobody follows them.
+	changes func(context.Context, []engine.Effect)
 }
 
 // repeats tells that processors have to say again what may have been lost.
@@ -113,6 +118,10 @@ func services() []service {
 		{
 			name: topology.Notify, does: "tells customers and others of confirmations", chain: true,
 			processors: []processor{notifyProcessor()},
+		},
+		{
+			name: topology.Views, does: "keeps what people read of orders", aside: true,
+			processors: []processor{viewsProcessor()},
 		},
 	}
 }
@@ -264,7 +273,7 @@ func (s *settings) choose(names []string, g engine.Guarantee) ([]service, error)
 	for _, svc := range services() {
 		wanted := slices.Contains(names, svc.name)
 		if len(names) == 0 {
-			wanted = s.Chain || svc.name == topology.Confirm
+			wanted = s.Chain || !svc.chain && !svc.aside
 		}
 		if !wanted {
 			continue
@@ -294,6 +303,15 @@ func (s *settings) known(name string) error {
 		names = append(names, svc.name)
 	}
 	return usageError("there are "+strings.Join(names, ", "), "there is no service %q", name)
+}
+
+// names are those of some services.
+func names(chosen []service) []string {
+	list := make([]string, len(chosen))
+	for i, svc := range chosen {
+		list[i] = svc.name
+	}
+	return list
 }
 
 // processorsOf are the processors of some services.

@@ -146,7 +146,7 @@ func (m *Main) workerConfig(s *settings, r *running, client []kgo.Opt) (workerCo
 	if err != nil {
 		return c, err
 	}
-	c.processors = processorsOf(chosen)
+	c.processors, c.services = processorsOf(chosen), names(chosen)
 	switch r.misrouted {
 	case "stop":
 	case "dead-letters":
@@ -204,7 +204,7 @@ func (m *Main) work(ctx context.Context, s *settings, r *running) error {
 		return err
 	}
 	defer cl.Close()
-	if err := s.ready(ctx, cl, s.topology(shape{})); err != nil {
+	if err := s.ready(ctx, cl, s.topology(shape{}).Part(c.services...)); err != nil {
 		return err
 	}
 	w, err := m.newWorker(ctx, c)

@@ -45,6 +45,7 @@ type workerConfig struct {
 	brokers     []string
 	client      []kgo.Opt
 	processors  []processor
+	services    []string
 	sending     sending
 	dir         string // empty for tables in memory
 	instance    string
