@@ -1,0 +1,4 @@
+package views
+
+// NumberOf is for tests that make events up.
+var NumberOf = numberOf
