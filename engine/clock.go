@@ -23,8 +23,9 @@ const never = math.MinInt64
 const peekBytes = 64 << 10
 
 // A clock tells the stream time of one partition: the minimum over its inputs of
-// the highest timestamp of their records, those left out that are idle. It never
-// goes back. All times are in microseconds since 1970.
+// the highest timestamp of their records, those left out that are idle, and those
+// that [Config.Untimed] names. It never goes back. All times are in microseconds
+// since 1970.
 //
 // Within a transaction it is moved by the goroutine that runs the callbacks, with
 // each record; between the last mark and the next delivery by the engine's.
@@ -53,21 +54,18 @@ func newClock() *clock {
 // advance moves the clock by a record. One from the far future is counted and
 // moves nothing: it would make everything late that comes after it.
 func (c *clock) advance(topic string, timestamp time.Time) {
-	at := timestamp.UnixMicro()
+	i := slices.IndexFunc(c.inputs, func(h hand) bool { return h.topic == topic })
+	if i < 0 {
+		return // it has no part in the clock
+	}
+	at, h := timestamp.UnixMicro(), &c.inputs[i]
 	if at > c.ahead {
 		c.far++
 		return
 	}
-	for i := range c.inputs {
-		h := &c.inputs[i]
-		if h.topic != topic {
-			continue
-		}
-		if at > h.high || h.idle {
-			h.high, h.idle = max(h.high, at), false
-			c.settle()
-		}
-		return
+	if at > h.high || h.idle {
+		h.high, h.idle = max(h.high, at), false
+		c.settle()
 	}
 }
 
@@ -164,7 +162,7 @@ func (e *Engine) newClocks(
 ) map[int32]*clock {
 	clocks := map[int32]*clock{}
 	for topic, partitions := range assigned {
-		if _, input := e.inputs[topic]; !input {
+		if _, input := e.inputs[topic]; !input || slices.Contains(e.cfg.Untimed, topic) {
 			continue
 		}
 		for _, p := range partitions {
@@ -179,6 +177,23 @@ func (e *Engine) newClocks(
 		}
 	}
 	return clocks
+}
+
+// checkUntimed holds that what has no part in the clock is an input, and that
+// something is left to move it.
+func (e *Engine) checkUntimed() error {
+	timed := maps.Clone(e.inputs)
+	for _, topic := range e.cfg.Untimed {
+		if _, ok := e.inputs[topic]; !ok {
+			return fmt.Errorf("engine: untimed: %s is not an input", topic)
+		}
+		delete(timed, topic)
+	}
+	if len(timed) == 0 {
+		return fmt.Errorf("engine: untimed: no input of group %s is left to move stream time",
+			e.cfg.Group)
+	}
+	return nil
 }
 
 // lookUp finds out which inputs are idle: those that gave nothing for a while and
@@ -240,11 +255,12 @@ func (e *Engine) exhausted(ctx context.Context, h *hand, at place, log ends) boo
 }
 
 // annotate puts the clocks into a commit of offsets, and into it the offsets of
-// partitions in which nothing but timers moved: by them the group finds out
-// whether the partition is still ours.
+// partitions in which nothing moved that has a part in the clock: the clock itself
+// may have gone on, and by them the group finds out whether the partition of timers
+// is still ours.
 func (t *transaction) annotate(req *kmsg.TxnOffsetCommitRequest) error {
 	committed := t.ep.client.CommittedOffsets()
-	for p := range t.fired {
+	for p := range t.unwound(req) {
 		for topic, partitions := range committed {
 			o, ok := partitions[p]
 			if ok && o.Offset >= 0 && !commits(req, topic, p) {
@@ -260,6 +276,27 @@ func (t *transaction) annotate(req *kmsg.TxnOffsetCommitRequest) error {
 		}
 	}
 	return nil
+}
+
+// unwound are the partitions that take part in the transaction and whose clock would
+// not be in the commit.
+func (t *transaction) unwound(req *kmsg.TxnOffsetCommitRequest) map[int32]bool {
+	all := map[int32]bool{}
+	for p := range t.fired {
+		all[p] = true
+	}
+	for _, topic := range req.Topics {
+		for _, p := range topic.Partitions {
+			all[p.Partition] = true
+		}
+	}
+	maps.DeleteFunc(all, func(p int32, _ bool) bool {
+		c := t.s.clocks[p]
+		return c == nil || slices.ContainsFunc(c.inputs, func(h hand) bool {
+			return commits(req, h.topic, p)
+		})
+	})
+	return all
 }
 
 // metadata is what goes with the committed offset of an input; what it was, for

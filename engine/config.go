@@ -100,6 +100,10 @@ type Config struct {
 	// MaxAhead is how far ahead of the time of day a record may be and still move
 	// stream time; 5 min. Those beyond are counted.
 	MaxAhead time.Duration
+	// Untimed names inputs that have no part in stream time: their records neither
+	// move it nor hold it back, whatever their timestamps are. They are for what
+	// comes from outside, at any time and about any time. At least one input is timed.
+	Untimed []string
 	// Park lets a record that goes to the dead letters park its key: later records
 	// of the key, of any input, wait behind it in the dead letters, in order, until
 	// a retry takes them from there; see [ParkedKey]. A key that is parked stays so

@@ -186,6 +186,9 @@ func (e *Engine) prepare(ctx context.Context, g *goka.GroupGraph) error {
 		}
 		e.inputs[t] = true
 	}
+	if err := e.checkUntimed(); err != nil {
+		return err
+	}
 	if e.cfg.Guarantee == ExactlyOnce && !e.cfg.AllowTransactionV1 {
 		if err := e.admin.transactionVersion(ctx); err != nil {
 			return err
