@@ -72,6 +72,12 @@ var (
 		fresh: func() *tallyv1.StockEvent { return new(tallyv1.StockEvent) },
 		check: checkStock,
 	}
+	// Corrections is the codec of the topic of what an operator corrects.
+	Corrections = Codec[*tallyv1.CorrectionEvent]{
+		kind:  "correction event",
+		fresh: func() *tallyv1.CorrectionEvent { return new(tallyv1.CorrectionEvent) },
+		check: checkCorrection,
+	}
 	// Notices is the codec of the topic of what became of telling customers.
 	Notices = Codec[*tallyv1.NoticeEvent]{
 		kind:  "notice event",

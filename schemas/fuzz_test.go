@@ -18,6 +18,9 @@ func FuzzDecode(f *testing.F) {
 			`"lines":[{"product_id":"p","quantity":1,"price":{"minor":1,"currency":"EUR"}}]}}`,
 		`{"stock_counted":{"product_id":"p1","quantity":0}}`, `{"stock_reserved":{"order_id":"o"}}`,
 		`{"customer_updated":{"customer_id":"c1"}}`, `{"product_updated":{"product_id":"p1"}}`,
+		`{"meta":{"id":"c1"},"payment_voided":{"order_id":"o","payment_id":"p","reason":"r","by":"b"}}`,
+		`{"meta":{"id":"c2"},"payment_adjusted":{"order_id":"o","payment_id":"p",` +
+			`"amount":{"minor":0,"currency":"EUR"},"reason":"r","by":"b","replaces":"q"}}`,
 		`{"confirmation_sent":{"order_id":"o1","channel":"MAIL","attempts":1}}`,
 	} {
 		f.Add([]byte(text))
@@ -40,6 +43,7 @@ func FuzzDecode(f *testing.F) {
 		survives(t, schemas.Products, b)
 		survives(t, schemas.Stock, b)
 		survives(t, schemas.Notices, b)
+		survives(t, schemas.Corrections, b)
 		survives(t, schemas.StockCommands, b)
 		survives(t, schemas.StockReplies, b)
 		survives(t, schemas.CustomerOrders, b)

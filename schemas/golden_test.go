@@ -46,6 +46,8 @@ func TestGolden(t *testing.T) {
 			return golden(t, schemas.Stock, b)
 		case "notices":
 			return golden(t, schemas.Notices, b)
+		case "corrections":
+			return golden(t, schemas.Corrections, b)
 		case "row":
 			row, err := schemas.ConfirmRows.Unmarshal(b)
 			if err != nil {

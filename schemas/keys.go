@@ -16,6 +16,8 @@ func CheckKey(key string, msg any) error {
 		id = OrderID(m)
 	case *tallyv1.PaymentEvent:
 		id = PaymentOrderID(m)
+	case *tallyv1.CorrectionEvent:
+		id = CorrectionOrderID(m)
 	case *tallyv1.ConfirmationEvent:
 		id = m.GetOrderConfirmed().GetOrderId()
 	case *tallyv1.ExceptionEvent:
@@ -96,6 +98,29 @@ func PaymentOrderID(e *tallyv1.PaymentEvent) string {
 		return v.PaymentReceived.GetOrderId()
 	case *tallyv1.PaymentEvent_PaymentReversed:
 		return v.PaymentReversed.GetOrderId()
+	}
+	return ""
+}
+
+// CorrectionPaymentID returns the id of the payment that e takes back or brings
+// in, or nothing.
+func CorrectionPaymentID(e *tallyv1.CorrectionEvent) string {
+	switch v := e.GetEvent().(type) {
+	case *tallyv1.CorrectionEvent_PaymentVoided:
+		return v.PaymentVoided.GetPaymentId()
+	case *tallyv1.CorrectionEvent_PaymentAdjusted:
+		return v.PaymentAdjusted.GetPaymentId()
+	}
+	return ""
+}
+
+// CorrectionOrderID returns the id of the order that e is about, or nothing.
+func CorrectionOrderID(e *tallyv1.CorrectionEvent) string {
+	switch v := e.GetEvent().(type) {
+	case *tallyv1.CorrectionEvent_PaymentVoided:
+		return v.PaymentVoided.GetOrderId()
+	case *tallyv1.CorrectionEvent_PaymentAdjusted:
+		return v.PaymentAdjusted.GetOrderId()
 	}
 	return ""
 }

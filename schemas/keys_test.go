@@ -54,6 +54,10 @@ var keyeds = []keyed{
 	{schemas.OrderChecks, `{"fraud_suspected":{"order_id":"k"}}`},
 	{schemas.OrderChecks, `{"details_accepted":{"order_id":"k"}}`},
 	{schemas.OrderChecks, `{"details_refused":{"order_id":"k"}}`},
+	{schemas.Corrections, `{"meta":{"id":"e"},"payment_voided":{"order_id":"k","payment_id":"p",` +
+		`"reason":"r","by":"b"}}`},
+	{schemas.Corrections, `{"meta":{"id":"e"},"payment_adjusted":{"order_id":"k","payment_id":"p",` +
+		`"amount":` + eur1 + `,"reason":"r","by":"b","replaces":"q"}}`},
 	{schemas.Notices, `{"confirmation_sent":{"order_id":"k","channel":"MAIL","attempts":1}}`},
 	{schemas.Notices, `{"confirmation_bounced":{"order_id":"k","channel":"MAIL"}}`},
 	{schemas.Notices, `{"confirmation_unresolved":{"order_id":"k","channel":"MAIL","attempts":1}}`},

@@ -62,6 +62,7 @@ var files = []protoreflect.FileDescriptor{
 	tallyv1.File_tally_v1_order_commands_proto, tallyv1.File_tally_v1_order_checks_proto,
 	tallyv1.File_tally_v1_customers_proto, tallyv1.File_tally_v1_products_proto,
 	tallyv1.File_tally_v1_stock_proto, tallyv1.File_tally_v1_notices_proto,
+	tallyv1.File_tally_v1_corrections_proto,
 }
 
 // envelopes returns the message of each topic.
