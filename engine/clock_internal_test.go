@@ -29,3 +29,17 @@ func TestStreamTimeIsInTheOffsets(t *testing.T) {
 		}
 	}
 }
+
+// TestFarFutureIsCounted: only the timestamps of inputs that have a part in the clock
+// are looked at.
+func TestFarFutureIsCounted(t *testing.T) {
+	c := newClock()
+	c.add("orders", committedOffset{})
+	c.ahead = time.Now().UnixMicro()
+	far := time.Now().Add(time.Hour)
+	c.advance("orders", far)
+	c.advance("corrections", far)
+	if c.far != 1 || c.stream.Load() != never {
+		t.Errorf("%d are from the far future, want 1; stream time is %d", c.far, c.stream.Load())
+	}
+}
