@@ -24,6 +24,8 @@ type Done struct {
 	Stream int64
 	// Segment is the offset in the journal.
 	Segment int64
+	// Begins says that it is the first of its transaction.
+	Begins bool
 }
 
 // Merged repeats what a group did in one partition, in the order in which its
@@ -50,6 +52,7 @@ type merger struct {
 	yield     func(Done, error) bool
 	inputs    map[string]*cursor
 	clock     follower
+	begins    bool // a transaction of which nothing was given yet
 	stopped   bool
 }
 
@@ -88,6 +91,7 @@ type spot struct {
 }
 
 func (m *merger) transaction(pages []page) error {
+	m.begins = true
 	skipped, refused := map[spot]bool{}, map[spot]bool{}
 	for _, s := range pages {
 		note(skipped, s.Topics, s.Skipped)
@@ -171,7 +175,10 @@ func (m *merger) undelivered(skipped map[spot]bool, segment int64) error {
 	return nil
 }
 
-func (m *merger) give(d Done) { m.stopped = !m.yield(d, nil) }
+func (m *merger) give(d Done) {
+	d.Begins, m.begins = m.begins, false
+	m.stopped = !m.yield(d, nil)
+}
 
 func (m *merger) close() {
 	for _, c := range m.inputs {

@@ -1,0 +1,254 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tallystick/engine"
+	"tallystick/query/whatif"
+	"tallystick/topology"
+)
+
+// How many orders are spelled out where nobody says.
+const (
+	whatifLines = 20
+	whatifJSON  = 10_000
+)
+
+// A supposition is what is asked of whatif.
+type supposition struct {
+	rules           rules
+	guarantee       string
+	from, to, until string
+	expect          string
+	partitions      []int32
+	limit           int
+	park            bool
+}
+
+func (m *Main) whatifCommand(s *settings) *cobra.Command {
+	var q supposition
+	cmd := &cobra.Command{
+		Use:   "whatif",
+		Short: "Replay the topics under other settings, and show what would be different",
+		Long: paragraph(`
+			Puts all that confirm has read through its rules again, in the order and by the
+			clocks that the journal has, into rows of its own, and compares what they say with
+			what came out. It only reads: no group, no offset, no topic is touched.
+
+			Under the settings of the workers nothing differs. That is the rehearsal of an
+			upgrade: run it with the new program, before it is deployed, with --expect none.`),
+		Example: examples(`
+			tally whatif --pay-within 48h
+			tally whatif --pay-within 48h --from 2026-01-01T00:00:00Z --until now
+			tally whatif --expect none`),
+		GroupID: groupLook,
+		Args:    exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o, err := m.whatifOptions(s, &q)
+			if err != nil {
+				return err
+			}
+			return m.whatif(cmd.Context(), s, &q, o)
+		},
+	}
+	q.rules.waits(cmd)
+	f := cmd.Flags()
+	f.StringVar(&q.guarantee, "guarantee", engine.ExactlyOnce.String(),
+		"what the workers ran with; at-least-once may have said things twice")
+	f.BoolVar(&q.park, "park", true, "what the workers ran with")
+	f.StringVar(&q.from, "from", "",
+		"only orders whose first record is of that time or later; a time, or so long ago")
+	f.StringVar(&q.to, "to", "", "only orders whose first record is before that time")
+	f.StringVar(&q.until, "until", "",
+		"let time go on after the last record, for deadlines that no record has passed: a time, or now")
+	f.Int32SliceVar(&q.partitions, "partition", nil, "only these partitions")
+	f.IntVar(&q.limit, "limit", 0, fmt.Sprintf(
+		"how many orders are spelled out (default %d, or %d with -o json)", whatifLines, whatifJSON))
+	f.StringVar(&q.expect, "expect", "", "none: exit with 1 if anything differs")
+	return cmd
+}
+
+// whatifOptions are what the flags ask for.
+func (m *Main) whatifOptions(s *settings, q *supposition) (whatif.Options, error) {
+	g, err := engine.ParseGuarantee(q.guarantee)
+	switch {
+	case err != nil:
+		return whatif.Options{}, usageError("use exactly-once or at-least-once",
+			"--guarantee has no %q", q.guarantee)
+	case q.expect != "" && q.expect != "none":
+		return whatif.Options{}, usageError("use none", "--expect has no %q", q.expect)
+	case q.limit < 0:
+		return whatif.Options{}, usageError("use 0 or more", "--limit is %d", q.limit)
+	}
+	if err := q.rules.validate(); err != nil {
+		return whatif.Options{}, err
+	}
+	names := s.names()
+	o := whatif.Options{
+		Topics: whatif.Topics{
+			Orders: names.Orders, Payments: s.wiring().joined(), Confirmations: names.Confirmations,
+			Exceptions: names.Exceptions, Journal: names.Journal(topology.Confirm),
+			Retries: names.Retry(topology.Confirm),
+		},
+		Rules:   q.rules.confirming(s.wiring(), g),
+		Parking: q.park, Retried: retried, Partitions: q.partitions, Patience: patience,
+		Limit: cmp.Or(q.limit, whatifLines),
+	}
+	if s.Output == outputJSON {
+		o.Limit = cmp.Or(q.limit, whatifJSON)
+	}
+	for _, t := range []struct {
+		name, text string
+		to         *time.Time
+	}{{"from", q.from, &o.From}, {"to", q.to, &o.To}, {"until", q.until, &o.Until}} {
+		if *t.to, err = pastTime(t.name, t.text, m.Now()); err != nil {
+			return o, err
+		}
+	}
+	return o, nil
+}
+
+// pastTime reads a time, or how long ago it was; empty is the zero time.
+func pastTime(name, text string, now time.Time) (time.Time, error) {
+	switch text {
+	case "":
+		return time.Time{}, nil
+	case "now":
+		return now, nil
+	}
+	if d, err := time.ParseDuration(text); err == nil && d > 0 {
+		return now.Add(-d), nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return at, usageError("for example 2026-01-31T12:00:00Z, or 48h for so long ago",
+			"--%s is no time: %q", name, text)
+	}
+	return at, nil
+}
+
+func (m *Main) whatif(
+	ctx context.Context, s *settings, q *supposition, o whatif.Options,
+) error {
+	cl, err := m.connect(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	var read atomic.Int64
+	p := m.ticker(s, func() string { return "replaying: " + count(read.Load(), "record") })
+	o.Progress = func(n int64) { read.Add(n) }
+	began := m.Now()
+	report, err := whatif.Cluster(ctx, cl, o)
+	p.stop()
+	if err != nil {
+		return err
+	}
+	took := m.Now().Sub(began)
+	err = m.show(s, report, func(w io.Writer) error { return writeWhatif(w, report, took) })
+	if err == nil && q.expect == "none" && report.Whatif != whatif.Same {
+		err = hinted("the report lists them", "%s differ, and none was expected to",
+			count(report.OrderCount, "order"))
+	}
+	return err
+}
+
+// writeWhatif writes a report for people.
+func writeWhatif(w io.Writer, r *whatif.Report, took time.Duration) error {
+	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	if len(r.Kinds) > 0 {
+		fmt.Fprintln(out, "  events\tcame\twould\tmissing\textra\tchanged\t")
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Kinds)) {
+		k := r.Kinds[name]
+		fmt.Fprintf(out, "  %s\t%s\t%s\t%s\t%s\t%s\t\n", name, thousands(k.Came), thousands(k.Would),
+			thousands(k.Missing), thousands(k.Extra), thousands(k.Changed))
+	}
+	if len(r.Money) > 0 {
+		fmt.Fprintln(out, "\t\t\t\t\t\t")
+		fmt.Fprintln(out, "  money, minor units\tcame\twould\tdifference\t")
+	}
+	for _, currency := range slices.Sorted(maps.Keys(r.Money)) {
+		m := r.Money[currency]
+		for _, of := range []struct {
+			name string
+			sums whatif.Sums
+		}{{"confirmed", m.Confirmed}, {"expired", m.Expired}, {"owed back", m.Owed}} {
+			if of.sums != (whatif.Sums{}) {
+				fmt.Fprintf(out, "  %s %s\t%s\t%s\t%s\t\n", of.name, currency, thousands(of.sums.Came),
+					thousands(of.sums.Would), signed(of.sums.Would-of.sums.Came))
+			}
+		}
+	}
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	return writeDiffering(w, r, took)
+}
+
+// signed is n with its sign.
+func signed(n int64) string {
+	if n > 0 {
+		return "+" + thousands(n)
+	}
+	return thousands(n)
+}
+
+// writeDiffering writes the orders that differ, and the result.
+func writeDiffering(w io.Writer, r *whatif.Report, took time.Duration) error {
+	for _, o := range r.Orders {
+		parts := make([]string, len(o.Changes))
+		for i, c := range o.Changes {
+			parts[i] = changeText(c)
+		}
+		fmt.Fprintf(w, "  order %s: %s\n", o.Order, strings.Join(parts, "; "))
+	}
+	if more := r.OrderCount - int64(len(r.Orders)); more > 0 {
+		fmt.Fprintf(w, "  and %s more\n", thousands(more))
+	}
+	for _, text := range r.Unreadable {
+		fmt.Fprintln(w, "  processed, and now refused: "+text)
+	}
+	for _, of := range []struct {
+		n    int64
+		text string
+	}{
+		{r.InFlight, "in flight: orders that a worker was at"},
+		{r.Unprocessed, "unprocessed: records that no worker has come to yet"},
+		{r.UnreadableCount, "processed, and now refused"},
+	} {
+		if of.n > 0 {
+			fmt.Fprintf(w, "  %s %s\n", thousands(of.n), of.text)
+		}
+	}
+	verdict := "the same"
+	if r.Whatif != whatif.Same {
+		verdict = count(r.OrderCount, "order") + " differ"
+	}
+	_, err := fmt.Fprintf(w, "what if: %s (%s and %s replayed in %s)\n", verdict,
+		count(r.Records, "record"), count(r.Fired, "deadline"), took.Round(time.Millisecond))
+	return err
+}
+
+// changeText is one change in words.
+func changeText(c whatif.Change) string {
+	text := c.What + " " + c.Kind
+	if c.Money != nil {
+		text += fmt.Sprintf(" of %d %s", c.Money.Minor, c.Money.Currency)
+	}
+	if c.Place != "" {
+		text += " at " + c.Place
+	}
+	return text
+}

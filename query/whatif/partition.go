@@ -1,0 +1,278 @@
+package whatif
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"tallystick/processors/confirm"
+	"tallystick/query/replay"
+	"tallystick/schemas"
+)
+
+// A Partition is the replay of one partition. It is fed with what the journal says
+// was done, and with what came out, each topic in its order, and then closed.
+type Partition struct {
+	o      Options
+	rows   rows
+	queue  queue
+	sides  comparison
+	report *Report
+	// reached is how far the clocks are after what was taken last.
+	reached int64
+	// held counts, by key, the dead letters that nobody has dealt with.
+	held map[string]int
+	// outside are the keys of orders that were not asked for.
+	outside map[string]bool
+	// inFlight are the keys that a worker was at.
+	inFlight map[string]bool
+}
+
+// ErrTimer means that the decision leaves a deadline as it was when it has come. A
+// worker would stop with it.
+var ErrTimer = errors.New("a deadline that has come is left as it was")
+
+// NewPartition returns a partition of which nothing is known.
+func NewPartition(o Options) *Partition {
+	if o.Step == nil {
+		o.Step = confirm.Step
+	}
+	return &Partition{
+		o: o, rows: rows{}, sides: newComparison(o.Rules.RepeatSpeech), report: NewReport(),
+		held: map[string]int{}, outside: map[string]bool{}, inFlight: map[string]bool{},
+	}
+}
+
+// InFlight notes that a worker was at a key while the outputs were read. What
+// differs about it is left out.
+func (p *Partition) InFlight(d replay.Done) {
+	if d.Record == nil {
+		p.inFlight[d.Fired.RowKey()] = true
+	} else {
+		p.inFlight[string(d.Record.Key)] = true
+	}
+}
+
+// Take repeats one thing that the group did. Deadlines come at the end of the
+// transaction in which the clocks have passed them.
+func (p *Partition) Take(d replay.Done) error {
+	if d.Begins {
+		if err := p.advance(p.reached); err != nil {
+			return err
+		}
+	}
+	p.reached = d.Stream - 1 // a record at the deadline itself is in time
+	if d.Record != nil {
+		return p.record(d)
+	}
+	if d.Fired.Now > d.Stream { // all inputs rest, and the time of day counts
+		p.reached = d.Fired.Now
+	}
+	key := d.Fired.RowKey()
+	if s := p.rows[key]; s != nil && s.due == d.Fired.At {
+		return p.lapse(key, s.due)
+	}
+	return nil
+}
+
+// record repeats a record.
+func (p *Partition) record(d replay.Done) error {
+	r := d.Record
+	if r.Topic == p.o.Topics.Retries && p.o.Topics.Retries != "" {
+		return p.retry(d)
+	}
+	p.report.Records++
+	if d.Refused {
+		p.report.Refused++
+		if p.o.Parking && r.Key != nil {
+			p.held[string(r.Key)]++
+		}
+		return nil
+	}
+	return p.deliver(r, d.Stream)
+}
+
+// retry repeats what somebody asked to do about a dead letter.
+func (p *Partition) retry(d replay.Done) error {
+	if d.Refused || p.o.Retried == nil {
+		return nil
+	}
+	again, ok := p.o.Retried(d.Record)
+	key := string(d.Record.Key)
+	if ok {
+		key = string(again.Key)
+		p.report.Refused--
+		if err := p.deliver(again, d.Stream); err != nil {
+			return err
+		}
+	}
+	if p.held[key] > 1 {
+		p.held[key]--
+		return nil
+	}
+	delete(p.held, key)
+	p.rows.queue(&p.queue, key)
+	return nil
+}
+
+// deliver gives a record to the decision.
+func (p *Partition) deliver(r *kgo.Record, stream int64) error {
+	if !p.asked(r) {
+		return nil
+	}
+	at := confirm.Clock{Recorded: r.Timestamp.UnixMicro(), Stream: stream}
+	var e confirm.Event
+	switch r.Topic {
+	case p.o.Topics.Orders:
+		m, err := schemas.Orders.Unmarshal(r.Value)
+		if err != nil {
+			p.report.unreadable(r, err)
+			return nil
+		}
+		e = confirm.OfOrder(m, at)
+	case p.o.Topics.Payments:
+		m, err := schemas.Payments.Unmarshal(r.Value)
+		if err != nil {
+			p.report.unreadable(r, err)
+			return nil
+		}
+		e = confirm.OfPayment(m, at)
+	}
+	if e == nil {
+		return nil
+	}
+	return p.step(string(r.Key), e)
+}
+
+// asked tells whether the order of a record is one of those that were asked for.
+func (p *Partition) asked(r *kgo.Record) bool {
+	if p.o.From.IsZero() && p.o.To.IsZero() {
+		return true
+	}
+	key := string(r.Key)
+	out, known := p.outside[key]
+	if !known {
+		at := r.Timestamp
+		out = at.Before(p.o.From) || !p.o.To.IsZero() && !at.Before(p.o.To)
+		p.outside[key] = out
+	}
+	return !out
+}
+
+// step applies an event to the row of a key.
+func (p *Partition) step(key string, e confirm.Event) error {
+	s := p.rows[key]
+	row, err := s.open()
+	if err != nil {
+		return err
+	}
+	next, said := p.o.Step(p.o.Rules, row, e)
+	if next != row {
+		if err := p.rows.put(&p.queue, key, s, next); err != nil {
+			return err
+		}
+	}
+	return p.say(key, said)
+}
+
+// say holds what the decision says against what came out.
+func (p *Partition) say(key string, said confirm.Outcomes) error {
+	if c := said.Confirmed; c != nil {
+		value, err := schemas.Confirmations.Marshal(c)
+		if err != nil {
+			return fmt.Errorf("order %q: %w", key, err)
+		}
+		if p.sides.said(Confirmations, key, value) {
+			p.report.would(factsOf(c), 1)
+		}
+	}
+	for _, x := range said.Exceptions {
+		value, err := schemas.Exceptions.Marshal(x)
+		if err != nil {
+			return fmt.Errorf("order %q: %w", key, err)
+		}
+		if p.sides.said(Exceptions, key, value) {
+			p.report.would(factsOf(x), 1)
+		}
+	}
+	return nil
+}
+
+// advance lets the deadlines come that are at now or before. A clock may have been
+// further already, while all inputs rested.
+func (p *Partition) advance(now int64) error {
+	for {
+		w, ok := p.queue.take(now)
+		if !ok {
+			return nil
+		}
+		s := p.rows[w.key]
+		if s == nil || s.queued != w.at {
+			continue // the row is gone, or has got another place
+		}
+		s.queued = 0
+		switch {
+		case p.held[w.key] > 0:
+		case s.due > now:
+			p.rows.queue(&p.queue, w.key)
+		case s.due != 0:
+			if err := p.lapse(w.key, s.due); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// lapse lets the deadline of a row come.
+func (p *Partition) lapse(key string, at int64) error {
+	p.report.Fired++
+	if err := p.step(key, confirm.Lapsed{OrderID: key, At: at}); err != nil {
+		return err
+	}
+	if s := p.rows[key]; s != nil && s.due != 0 && s.due <= at {
+		return fmt.Errorf("%w: order %q", ErrTimer, key)
+	}
+	return nil
+}
+
+// Behind tells whether more was said than has come out so far, of which nothing
+// has to be kept as soon as it comes.
+func (p *Partition) Behind(o Output) bool { return p.sides.ahead[o] > 0 }
+
+// Came takes in a record that came out.
+func (p *Partition) Came(o Output, r *kgo.Record) {
+	if p.outside[string(r.Key)] {
+		return
+	}
+	p.sides.came(o, r)
+}
+
+// End lets time go on, if that is asked for, when all was taken.
+func (p *Partition) End() error {
+	if err := p.advance(p.reached); err != nil || p.o.Until.IsZero() {
+		return err
+	}
+	return p.advance(p.o.Until.UnixMicro())
+}
+
+// Missing tells, when all was taken and all has come, whether something came out
+// that was not said. All that came out can then be given to Again, which finds out
+// whether it came out more than once.
+func (p *Partition) Missing() bool { return p.sides.missing() }
+
+// Again takes in a record that came out for the second time.
+func (p *Partition) Again(o Output, r *kgo.Record) { p.sides.again(o, r) }
+
+// Close returns the report.
+func (p *Partition) Close() *Report {
+	ranged := !p.o.From.IsZero() || !p.o.To.IsZero()
+	p.report.Rows = int64(len(p.rows))
+	p.report.InFlight = int64(len(p.inFlight))
+	differ := p.sides.left(func(key string) bool {
+		_, known := p.outside[key]
+		return p.outside[key] || ranged && !known
+	})
+	p.report.conclude(differ, p.inFlight, p.o)
+	return p.report
+}
