@@ -127,6 +127,11 @@ type Config struct {
 	// where a late EndTxn can end a later transaction (KIP-890).
 	AllowTransactionV1 bool
 
+	// Advertise is the address under which this worker answers for its partitions,
+	// told to the other members of the group: see [Engine.Peers]. It is at most 300
+	// bytes; empty for none.
+	Advertise string
+
 	// DynamicMembership leaves the group at every stop. By default membership
 	// is static: a worker that comes back in time keeps its partitions.
 	DynamicMembership bool
@@ -215,6 +220,7 @@ func (c Config) Validate() error {
 		need(c.FetchBytes > 0, "fetch-bytes: %d is not above 0", c.FetchBytes),
 		need(c.TransactionTimeout >= 2*c.Interval,
 			"transaction-timeout: %v is below twice the interval", c.TransactionTimeout),
+		need(len(c.Advertise) <= maxAddress, "advertise: is longer than %d bytes", maxAddress),
 		need(c.IdleAfter >= 10*time.Millisecond, "idle-after: %v is below 10ms", c.IdleAfter),
 		need(c.MaxAhead > 0, "max-ahead: %v is not above 0", c.MaxAhead),
 		need(c.Timers == nil || c.Timers.Deadline != nil, "timers: no function for deadlines"),

@@ -43,6 +43,7 @@ type Engine struct {
 	quit     context.CancelFunc
 	taken    atomic.Bool  // by Consume, or by a stop that came before it
 	inFlight atomic.Int64 // how many records may be, see pace
+	width    atomic.Int32 // partitions of the inputs, once they are known
 
 	mu     sync.Mutex
 	tables map[int32]*state.Table // the group's table, by partition, while assigned
@@ -207,7 +208,11 @@ func (e *Engine) prepare(ctx context.Context, g *goka.GroupGraph) error {
 	if err := e.prepareJournal(ctx); err != nil {
 		return err
 	}
-	return e.prepareRetries(ctx)
+	if err := e.prepareRetries(ctx); err != nil {
+		return err
+	}
+	e.know()
+	return nil
 }
 
 // stop records why the engine stops; the first reason stands.

@@ -99,7 +99,7 @@ func (ep *epoch) connect(ctx context.Context, topics []string) error {
 	opts := append([]kgo.Opt{kgo.WithContext(own)}, ep.e.clientOptions()...)
 	opts = append(opts,
 		kgo.ConsumerGroup(c.Group), kgo.ConsumeTopics(append([]string{ep.e.retries}, topics...)...),
-		kgo.Balancers(kgo.RangeBalancer()), // keeps the inputs of a partition together
+		kgo.Balancers(ep.e.balancer()),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.OnPartitionsAssigned(ep.onAssigned),
 		kgo.OnPartitionsRevoked(ep.onRevoked),
