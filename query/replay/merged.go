@@ -51,21 +51,22 @@ type merger struct {
 	partition int32
 	yield     func(Done, error) bool
 	inputs    map[string]*cursor
+	spans     map[string]Span // what is read of the inputs; nil is all of them
 	clock     follower
 	begins    bool // a transaction of which nothing was given yet
 	stopped   bool
 }
 
-// A page is a segment and where it is.
-type page struct {
+// A Page is a segment and its offset in the journal.
+type Page struct {
 	*journal.Segment
-	offset int64
+	Offset int64
 }
 
 // all goes through the journal, a transaction at a time: one begins with the
 // segment that has a clock.
 func (m *merger) all(topic string) error {
-	var pages []page
+	var pages []Page
 	for r, err := range m.log.Records(m.ctx, topic, m.partition) {
 		if err != nil {
 			return err
@@ -80,7 +81,7 @@ func (m *merger) all(topic string) error {
 			}
 			pages = pages[:0]
 		}
-		pages = append(pages, page{s, r.Offset})
+		pages = append(pages, Page{s, r.Offset})
 	}
 	return m.transaction(pages)
 }
@@ -90,7 +91,7 @@ type spot struct {
 	offset int64
 }
 
-func (m *merger) transaction(pages []page) error {
+func (m *merger) transaction(pages []Page) error {
 	m.begins = true
 	skipped, refused := map[spot]bool{}, map[spot]bool{}
 	for _, s := range pages {
@@ -103,18 +104,18 @@ func (m *merger) transaction(pages []page) error {
 		}
 		for i := 0; i < len(s.Runs) && !m.stopped; i += 3 {
 			topic := s.Topics[s.Runs[i]]
-			if err := m.run(topic, s.Runs[i+1], s.Runs[i+2], s.offset, skipped, refused); err != nil {
+			if err := m.run(topic, s.Runs[i+1], s.Runs[i+2], s.Offset, skipped, refused); err != nil {
 				return err
 			}
 		}
-		if err := m.undelivered(skipped, s.offset); err != nil {
+		if err := m.undelivered(skipped, s.Offset); err != nil {
 			return err
 		}
 		for i := range s.Fired {
 			if m.stopped {
 				return nil
 			}
-			m.give(Done{Fired: &s.Fired[i], Stream: m.clock.stream, Segment: s.offset})
+			m.give(Done{Fired: &s.Fired[i], Stream: m.clock.stream, Segment: s.Offset})
 		}
 	}
 	return nil
@@ -132,8 +133,12 @@ func (m *merger) run(
 ) error {
 	c := m.inputs[topic]
 	if c == nil {
+		span, bounded := m.spans[topic]
+		if !bounded {
+			span = m.log.Span(topic, m.partition)
+		}
 		c = &cursor{}
-		c.next, c.stop = iter.Pull2(m.log.Records(m.ctx, topic, m.partition))
+		c.next, c.stop = iter.Pull2(m.log.Range(m.ctx, topic, m.partition, span.Start, span.End))
 		m.inputs[topic] = c
 	}
 	for !m.stopped {

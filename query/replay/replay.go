@@ -10,6 +10,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -42,6 +43,7 @@ type Log struct {
 	adm    *kadm.Client
 	topics map[string]kadm.TopicDetail
 	spans  map[place]Span
+	given  atomic.Int64
 }
 
 // A Span is the part of a partition that can be read: from the first offset to
@@ -160,7 +162,7 @@ func (l *Log) Records(
 func (l *Log) Range(ctx context.Context, topic string, partition int32, from, to int64,
 ) iter.Seq2[*kgo.Record, error] {
 	return func(yield func(*kgo.Record, error) bool) {
-		f := fetcher{log: l, place: place{topic, partition}, next: from}
+		f := l.fetcher(place{topic, partition}, from, fetchBytes)
 		for f.next < to {
 			records, err := f.fetch(ctx, to)
 			if err != nil {
@@ -193,8 +195,18 @@ type fetcher struct {
 	log *Log
 	place
 	next   int64
+	bytes  int32 // how much one request asks for
 	leader int32
 	known  bool
+}
+
+// fetcher returns one that begins at an offset, and asks the leader of the time
+// at which the log was opened first.
+func (l *Log) fetcher(at place, next int64, bytes int32) *fetcher {
+	p, ok := l.topics[at.topic].Partitions[at.partition]
+	return &fetcher{
+		log: l, place: at, next: next, bytes: bytes, leader: p.Leader, known: ok && p.Err == nil,
+	}
 }
 
 // fetch returns the next committed records below limit, perhaps none, and moves
@@ -249,12 +261,12 @@ func (f *fetcher) find(ctx context.Context) error {
 
 func (f *fetcher) ask(ctx context.Context) (*kmsg.FetchResponseTopicPartition, error) {
 	req := kmsg.NewPtrFetchRequest()
-	req.MaxWaitMillis, req.MinBytes, req.MaxBytes = 500, 1, fetchBytes
+	req.MaxWaitMillis, req.MinBytes, req.MaxBytes = 500, 1, f.bytes
 	req.IsolationLevel, req.SessionEpoch = 1, -1
 	topic := kmsg.NewFetchRequestTopic()
 	topic.Topic, topic.TopicID = f.topic, f.log.TopicID(f.topic)
 	p := kmsg.NewFetchRequestTopicPartition()
-	p.Partition, p.FetchOffset, p.PartitionMaxBytes = f.partition, f.next, fetchBytes
+	p.Partition, p.FetchOffset, p.PartitionMaxBytes = f.partition, f.next, f.bytes
 	topic.Partitions = append(topic.Partitions, p)
 	req.Topics = append(req.Topics, topic)
 	got, err := f.log.cl.Broker(int(f.leader)).RetriableRequest(ctx, req)
@@ -293,5 +305,6 @@ func (f *fetcher) take(part *kmsg.FetchResponseTopicPartition, limit int64) ([]*
 	for len(records) > 0 && records[len(records)-1].Offset >= limit {
 		records = records[:len(records)-1]
 	}
+	f.log.given.Add(int64(len(records)))
 	return records, nil
 }

@@ -107,8 +107,8 @@ func (m *Main) root() *cobra.Command {
 	}
 	for _, verb := range []func(*settings) *cobra.Command{
 		m.demoCommand, m.runCommand, m.topicsCommand, m.loadCommand, m.orderCommand,
-		m.tableCommand, m.auditCommand, m.whatifCommand, m.deadLettersCommand, m.graphCommand,
-		m.benchCommand, m.versionCommand,
+		m.tableCommand, m.explainCommand, m.stateCommand, m.auditCommand, m.whatifCommand,
+		m.deadLettersCommand, m.graphCommand, m.benchCommand, m.versionCommand,
 	} {
 		root.AddCommand(verb(s))
 	}

@@ -181,14 +181,24 @@ func (l *looking) show(
 }
 
 func (m *Main) tableGet(s *settings, l *looking) *cobra.Command {
+	back := &lookingBack{}
+	at := ""
 	cmd := &cobra.Command{
 		Use:   "get KEY",
-		Short: "Print one row, such as that of an order",
+		Short: "Print one row, such as that of an order, as it is or as it was",
+		Long: paragraph(`
+			With --at the row of confirm is computed from what confirm had read by then, by the
+			rules that the flags say. Rows of other processors come from the changelog: what
+			compaction has taken from it cannot be told any more.`),
 		Example: examples(`
 			tally table get o1-000042
-			tally table get o1-000042 --changelog`),
+			tally table get o1-000042 --changelog
+			tally table get o1-000042 --at "2h ago"`),
 		Args: exactArgs("KEY"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if at != "" {
+				return m.getRowAt(cmd.Context(), s, l, back, args[0], at)
+			}
 			cl, log, err := m.openTable(cmd.Context(), s, l)
 			if err != nil {
 				return err
@@ -203,6 +213,8 @@ func (m *Main) tableGet(s *settings, l *looking) *cobra.Command {
 		},
 	}
 	l.changelogFlag(cmd)
+	atFlag(cmd, &at, "")
+	back.rules.waits(cmd)
 	return cmd
 }
 

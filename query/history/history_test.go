@@ -1,0 +1,292 @@
+package history_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"pgregory.net/rapid"
+
+	"tallystick/processors/confirm"
+	"tallystick/query/history"
+)
+
+var noon = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+
+// TestEveryMoment: after each record about an order, and after each deadline, the
+// state is what the row of the worker was; by the time of the last, or of any, what
+// came until then in its order; at the end the table.
+func TestEveryMoment(t *testing.T) {
+	b := newBroker(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		w := newWorld(t.Context(), rt, b, confirm.Rules{
+			PayWithin: 10 * time.Second, OrderWithin: 20 * time.Second, KeepSettled: 15 * time.Second,
+			KeepDigest: time.Minute,
+		})
+		keys := drawTraffic(rt, w)
+		r := w.open()
+		for _, key := range keys {
+			steps := w.was[key]
+			for i, s := range steps {
+				if i+1 < len(steps) && steps[i+1].place == s.place {
+					continue // two deadlines of one page
+				}
+				got, err := r.At(t.Context(), key, history.When{Place: s.place})
+				w.must(err)
+				if want := rowJSON(w, s.row); string(got.Row) != want {
+					rt.Fatalf("%s after %s, moment %d:\ngot  %s\nwant %s", key, s.place, i, got.Row, want)
+				}
+				if got.Taken+got.Later != len(steps) || got.After == nil || *got.After != s.place {
+					rt.Fatalf("%s after %s: %d taken, %d later, after %v", key, s.place, got.Taken, got.Later,
+						got.After)
+				}
+			}
+			if len(steps) == 0 {
+				continue
+			}
+			got, err := r.At(t.Context(), key, history.When{Time: noon.AddDate(200, 0, 0)})
+			w.must(err)
+			if want := rowJSON(w, w.rows[key]); string(got.Row) != want {
+				rt.Fatalf("%s at the end:\ngot  %s\nwant %s", key, got.Row, want)
+			}
+			orderedByCause(rt, tell(w, r, key))
+		}
+	})
+}
+
+// drawTraffic lets a worker do something, and returns the keys.
+func drawTraffic(rt *rapid.T, w *world) []string {
+	start := noon
+	if rapid.Bool().Draw(rt, "ahead") { // of the time at which the journal is written
+		start = start.AddDate(100, 0, 0)
+	}
+	keys := []string{"a", "b", `"<c>é`}
+	log := map[string][]*kgo.Record{}
+	at := start
+	draw := func(name string, n int) int { return rapid.IntRange(0, n-1).Draw(rt, name) }
+	for range rapid.IntRange(1, 12).Draw(rt, "transactions") {
+		for range draw("records", 6) {
+			at = at.Add(time.Duration(draw("seconds", 8)) * time.Second)
+			key := keys[draw("key", len(keys))]
+			n := len(w.queue)
+			when := at.Add(-time.Duration(draw("late", 15)) * time.Second)
+			switch id := fmt.Sprint("p", draw("payment", 4)); draw("what", 8) {
+			case 0, 1:
+				w.place(key, when, 500, time.Duration(draw("due", 10))*time.Second)
+			case 2:
+				w.cancel(key, when)
+			case 3:
+				w.reverse(key, id, when)
+			default:
+				w.pay(key, id, when, int64(100*draw("minor", 6)))
+			}
+			r := w.queue[n]
+			log[r.Topic] = append(log[r.Topic], r)
+		}
+		w.begin()
+		for {
+			topic := w.names.Orders
+			if w.waits(topic) == 0 || w.waits(w.names.Payments) > 0 && rapid.Bool().Draw(rt, "payment") {
+				topic = w.names.Payments
+			}
+			if w.waits(topic) == 0 {
+				break
+			}
+			w.take(topic, log[topic][w.done[topic]], draw("refuse", 10) == 0)
+			if draw("page", 5) == 0 {
+				w.more()
+			}
+		}
+		if rapid.Bool().Draw(rt, "timers") {
+			w.due()
+		}
+		w.commit()
+	}
+	return keys
+}
+
+func tell(w *world, r *history.Reader, key string) *history.Story {
+	w.t.Helper()
+	s, err := r.Story(w.ctx, key)
+	w.must(err)
+	return s
+}
+
+// orderedByCause holds that no event stands above one that it follows from, and
+// that the rows of confirm are those of its moments, one after the other.
+func orderedByCause(t failer, s *history.Story) {
+	t.Helper()
+	for i := range s.Events {
+		e := &s.Events[i]
+		if e.No != i+1 || len(e.Missing) > 0 {
+			t.Fatal(fmt.Sprintf("event %d: number %d, missing %v", i, e.No, e.Missing))
+		}
+		for _, cause := range e.Because {
+			if cause >= e.No {
+				t.Fatal(fmt.Sprintf("%s at %s stands above %d", e.Type, e.Place, cause))
+			}
+		}
+		if len(e.Causes) > 0 && len(e.Because) == 0 {
+			t.Fatal(fmt.Sprintf("%s at %s has no causes in the story", e.Type, e.Place))
+		}
+	}
+	last := "null"
+	for i := range s.Events {
+		if row := s.Events[i].Row; row != nil {
+			if string(row.Before) != last {
+				t.Fatal("before", s.Events[i].Place, "the row is", string(row.Before), "it was", last)
+			}
+			last = string(row.After)
+		}
+	}
+	if string(s.Row) != last || len(s.Notes) > 0 {
+		t.Fatal("the row is", string(s.Row), "the last was", last, s.Notes)
+	}
+}
+
+// done takes all that waits into one transaction.
+func (w *world) all() {
+	w.begin()
+	for _, r := range slices.Clone(w.queue) {
+		if (r.Topic == w.names.Orders || r.Topic == w.names.Payments) && w.waits(r.Topic) > 0 {
+			w.take(r.Topic, r, false)
+		}
+	}
+	w.due()
+	w.commit()
+}
+
+// TestStory: a payment that comes before its order, and confirms it.
+func TestStory(t *testing.T) {
+	w := newWorld(t.Context(), t, newBroker(t), confirm.Rules{KeepSettled: time.Hour})
+	paid := w.pay("o", "p", noon, 700)
+	placed := w.place("o", noon.Add(time.Second), 500, 0)
+	w.pay("other", "p", noon, 1)
+	w.all()
+	s := tell(w, w.open(), "o")
+	var got strings.Builder
+	for _, e := range s.Events {
+		fmt.Fprintf(&got, "%d %d %s %v", e.No, e.Depth, e.Type, e.Because)
+		if e.Row != nil {
+			got.WriteString(" " + e.Row.Words)
+		}
+		got.WriteByte('\n')
+	}
+	want := `1 0 PaymentReceived [] → awaiting its order, p EUR 700 waiting
+2 0 OrderPlaced [] awaiting its order, p EUR 700 waiting → confirmed, 500 of EUR 500 paid, p 200 ...
+3 1 OrderConfirmed [1 2]
+4 1 PaymentExcess [1 2]
+5 2 RefundOwed [4]
+`
+	if strings.Replace(got.String(), "p 200 excess", "p 200 ...", 1) != want {
+		t.Errorf("got\n%swant\n%s", &got, want)
+	}
+	if s.State != "confirmed" || !strings.Contains(s.Why, "OrderConfirmed at ") {
+		t.Errorf("it is %s because of %s", s.State, s.Why)
+	}
+	var chart strings.Builder
+	if err := s.Mermaid(&chart); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"flowchart TD\n", "  e1 --> e3\n", "  e2 --> e3\n", paid.String()} {
+		if !strings.Contains(chart.String(), want) {
+			t.Errorf("no %q in\n%s", want, &chart)
+		}
+	}
+	r := w.open()
+	for place, state := range map[history.Place]string{
+		paid: "awaiting its order", placed: "confirmed",
+	} {
+		was, err := r.At(t.Context(), "o", history.When{Place: place})
+		if err != nil || was.State != state {
+			t.Errorf("after %s it was %s: %v", place, was.State, err)
+		}
+	}
+	// The excess was said at the order.
+	was, err := r.At(t.Context(), "o", history.When{Place: history.Place{Topic: w.names.Exceptions}})
+	if err != nil || was.State != "confirmed" || was.Paid != 500 || was.Payments[0].Excess != 200 {
+		t.Errorf("after what was said: %+v, %v", was, err)
+	}
+	was, err = r.At(t.Context(), "o", history.When{Time: noon})
+	if err != nil || was.Taken != 1 || was.Later != 1 {
+		t.Errorf("at the time of the payment: %+v, %v", was, err)
+	}
+	was, err = r.At(t.Context(), "o", history.When{Time: noon.Add(-time.Second)})
+	if err != nil || was.State != "unknown" || was.Taken != 0 || string(was.Row) != "null" {
+		t.Errorf("before everything: %+v, %v", was, err)
+	}
+}
+
+// TestNoMoment: what there is no state after is said, with what to ask instead.
+func TestNoMoment(t *testing.T) {
+	w := newWorld(t.Context(), t, newBroker(t), confirm.Rules{})
+	w.place("o", noon, 500, 0)
+	other := w.place("other", noon, 500, 0)
+	w.all()
+	open := w.pay("o", "p", noon, 100)
+	r := w.open()
+	at := func(order string, p history.Place) error {
+		_, err := r.At(t.Context(), order, history.When{Place: p})
+		return err
+	}
+	if err := at("o", open); !errors.Is(err, history.ErrUnprocessed) {
+		t.Errorf("not processed: %v", err)
+	}
+	var place *history.PlaceError
+	if err := at("o", other); !errors.As(err, &place) || place.Hint() == "" {
+		t.Errorf("of another order: %v", err)
+	}
+	if err := at("nobody", other); !errors.Is(err, history.ErrUnknown) {
+		t.Errorf("an order of which nothing is known: %v", err)
+	}
+	if _, err := r.Story(t.Context(), "nobody"); !errors.Is(err, history.ErrUnknown) {
+		t.Errorf("the story of nobody: %v", err)
+	}
+	if s := tell(w, r, "o"); len(s.Notes) != 1 || !strings.Contains(s.Notes[0], "no worker") {
+		t.Errorf("notes: %v", s.Notes)
+	}
+}
+
+// TestOtherRules: a story by other rules than the workers' says that it does not
+// fit.
+func TestOtherRules(t *testing.T) {
+	w := newWorld(t.Context(), t, newBroker(t), confirm.Rules{PayWithin: time.Minute})
+	w.place("o", noon, 500, 0)
+	w.place("later", noon.Add(time.Hour), 500, 0)
+	w.pay("later", "p", noon.Add(time.Hour), 500)
+	w.all()
+	w.rules = confirm.Rules{}
+	s := tell(w, w.open(), "o")
+	if s.State != "expired" || len(s.Notes) != 1 || !strings.Contains(s.Notes[0], "OrderExpired") {
+		t.Errorf("it is %s, notes: %v", s.State, s.Notes)
+	}
+}
+
+func TestParseWhen(t *testing.T) {
+	for text, want := range map[string]string{
+		"2026-05-04T12:00:00+02:00": "2026-05-04T10:00:00Z",
+		"2026-05-04 12:00:00":       "2026-05-04T12:00:00Z",
+		"2026-05-04":                "2026-05-04T00:00:00Z",
+		"now":                       "2026-05-04T12:00:00Z",
+		"2h ago":                    "2026-05-04T10:00:00Z",
+		"-90m":                      "2026-05-04T10:30:00Z",
+		"3d ago":                    "2026-05-01T12:00:00Z",
+		"payments/0/17":             "payments/0@17",
+		"a/b/3@17":                  "a/b/3@17",
+	} {
+		if got, err := history.ParseWhen(text, noon); err != nil || got.String() != want {
+			t.Errorf("%s: got %s, want %s: %v", text, got, want, err)
+		}
+	}
+	for _, text := range []string{
+		"", "17", "payments/17", "/0/17", "payments/x/17", "payments/0/-1", "--2h", "2x ago",
+	} {
+		if got, err := history.ParseWhen(text, noon); err == nil {
+			t.Errorf("%q is %s", text, got)
+		}
+	}
+}
