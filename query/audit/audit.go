@@ -15,6 +15,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"tallystick/query/audit/causes"
 )
 
 // maxDifferences bounds how many differences a report spells out.
@@ -65,6 +67,9 @@ type Report struct {
 	InFlight int64 `json:"in_flight"`
 	// Unprocessed is how many records no worker has come to yet.
 	Unprocessed int64 `json:"unprocessed"`
+
+	// Causes is what was found about causes and effects, if they were looked at.
+	Causes *causes.Report `json:"causes,omitempty"`
 
 	// DifferenceCount is how many differences there are, of which the first are
 	// spelled out.
@@ -136,6 +141,7 @@ const (
 	kindRow          = "row"
 	kindMoney        = "money"
 	kindDeadLetter   = "dead letter"
+	kindCause        = "cause"
 )
 
 // NewReport returns the report of nothing.

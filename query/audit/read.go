@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tallystick/processors/confirm"
+	"tallystick/query/audit/causes"
 	"tallystick/query/replay"
 	"tallystick/topology/keyhash"
 )
@@ -27,6 +28,9 @@ type Options struct {
 	Retried func(*kgo.Record) (*kgo.Record, bool)
 	// Retries is that topic; empty if there is none.
 	Retries string
+	// Causes say how causes and effects are looked at; nil leaves it out. What both
+	// have is taken from here.
+	Causes *causes.Options
 	// Patience is how long to wait for transactions that are open.
 	Patience time.Duration
 	// Progress is told how many records were read, from several goroutines.
@@ -71,7 +75,11 @@ func Cluster(ctx context.Context, cl *kgo.Client, o Options) (*Report, error) {
 			}
 		}
 	}
-	return r.all(ctx)
+	report, err := r.all(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return report, r.because(ctx, cl, report)
 }
 
 // A reader feeds shards from the log.

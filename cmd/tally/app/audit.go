@@ -15,6 +15,7 @@ import (
 
 	"tallystick/engine"
 	"tallystick/query/audit"
+	"tallystick/query/audit/causes"
 	"tallystick/topology"
 )
 
@@ -96,6 +97,9 @@ func (m *Main) auditCluster(
 			Exceptions: names.Exceptions, Table: names.ConfirmTable, DeadLetters: names.DeadLetters,
 			Group: names.ConfirmGroup, Journal: names.Journal(topology.Confirm),
 		},
+		Causes: &causes.Options{
+			Map: s.wiring().topology, Names: names, Chain: s.Chain,
+		},
 		Rules:    r.confirming(s.wiring(), g),
 		Retries:  names.Retry(topology.Confirm),
 		Retried:  retried,
@@ -149,6 +153,7 @@ func writeReport(w io.Writer, r *audit.Report) error {
 		return err
 	}
 	writeMoney(w, r)
+	writeCauses(w, r.Causes)
 	return writeVerdict(w, r)
 }
 

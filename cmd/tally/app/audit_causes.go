@@ -1,0 +1,29 @@
+package app
+
+import (
+	"fmt"
+	"io"
+
+	"tallystick/query/audit/causes"
+)
+
+// writeCauses writes what was found about causes and effects, in one line.
+func writeCauses(w io.Writer, r *causes.Report) {
+	if r == nil {
+		return
+	}
+	verdict := "ok"
+	if r.Wrong() > 0 {
+		verdict = fmt.Sprintf("%s missing, %s without a cause, %s repeated",
+			thousands(r.Missing), thousands(r.Orphans), thousands(r.Repeated))
+	}
+	notes := ""
+	if r.Pending > 0 {
+		notes = "; " + thousands(r.Pending) + " to come"
+	}
+	if r.Horizon {
+		notes += "; records were deleted by their age, so that nothing is known to be missing"
+	}
+	fmt.Fprintf(w, "causes: %s (%s, %s between them%s)\n", verdict, count(r.Events, "event"),
+		count(r.Checked, "link"), notes)
+}
