@@ -11,21 +11,24 @@ import (
 
 // arrange puts the events into the order of cause and effect, and numbers them. Of
 // those that could come next the earliest does; what did something to the row of
-// confirm counts as later than what did before.
+// confirm stands below what did before.
 func (s *Story) arrange(r *Reader, f *fold) {
 	a := arrangement{
-		events: s.Events, byID: map[string][]int{}, at: map[Place]int{}, topology: r.o.Topology,
+		events: s.Events, byID: map[string][]int{}, topology: r.o.Topology,
 	}
 	for i := range a.events {
 		e := &a.events[i]
-		a.at[e.Place] = i
 		if e.ID != "" {
 			a.byID[e.ID] = append(a.byID[e.ID], i)
 		}
 	}
 	a.times(f)
 	a.links(f)
-	order := a.sorted()
+	order := a.sorted(a.merged)
+	if len(order) < len(a.events) {
+		order = a.sorted(nil) // confirm met an effect before its cause
+	}
+	order = a.rest(order)
 	number := make([]int, len(order))
 	for n, i := range order {
 		number[i] = n + 1
@@ -54,11 +57,11 @@ func (s *Story) arrange(r *Reader, f *fold) {
 type arrangement struct {
 	events   []Event
 	byID     map[string][]int
-	at       map[Place]int
 	topology topology.Topology
 	when     []time.Time
 	rank     []int
 	causes   [][]int // of each event, without repeats
+	merged   []int   // what did something to the row of confirm, in the order in which it did
 }
 
 // times says when each event counts as having been.
@@ -71,17 +74,16 @@ func (a *arrangement) times(f *fold) {
 			return t.Name == a.events[i].Topic
 		})
 	}
-	var last time.Time
 	for i := range f.moments {
-		m := &f.moments[i]
-		if m.before == m.after && m.said == nil {
-			continue
+		if m := &f.moments[i]; m.before != m.after || m.said != nil {
+			a.merged = append(a.merged, m.told)
 		}
-		k := a.at[m.place]
-		if !a.when[k].After(last) {
-			a.when[k] = last.Add(1) // finer than any record's timestamp
+	}
+	for i := 1; i < len(a.merged); i++ {
+		now, last := a.merged[i], a.merged[i-1]
+		if !a.when[now].After(a.when[last]) {
+			a.when[now] = a.when[last].Add(1) // finer than any record's timestamp
 		}
-		last = a.when[k]
 	}
 }
 
@@ -108,13 +110,12 @@ func (a *arrangement) links(f *fold) {
 		if m.fired == nil {
 			continue
 		}
-		i := a.at[m.place]
-		if n > 0 && f.moments[n-1].place != m.place {
-			a.link(i, a.at[f.moments[n-1].place])
+		if n > 0 {
+			a.link(m.told, f.moments[n-1].told)
 		}
 		for _, id := range m.said {
 			for _, k := range a.byID[id] {
-				a.link(k, i)
+				a.link(k, m.told)
 			}
 		}
 	}
@@ -157,17 +158,38 @@ func (a *arrangement) cause(i int, id string) (int, bool) {
 	return best, best >= 0
 }
 
+// rest puts events behind an order that are not in it: they cause each other in a
+// circle, which no processor writes.
+func (a *arrangement) rest(order []int) []int {
+	in := make([]bool, len(a.events))
+	for _, i := range order {
+		in[i] = true
+	}
+	for i := range a.events {
+		if !in[i] {
+			order = append(order, i)
+		}
+	}
+	return order
+}
+
 // sorted returns the events by their index in an order in which no effect stands
-// before one of its causes. Events that cause each other in a circle, which no
-// processor writes, come last.
-func (a *arrangement) sorted() []int {
+// before one of its causes, and no event of a row before the one ahead of it.
+// Events that stand behind themselves are left out.
+func (a *arrangement) sorted(row []int) []int {
 	effects := make([][]int, len(a.events))
 	waits := make([]int, len(a.events))
+	follows := func(i, k int) {
+		waits[i]++
+		effects[k] = append(effects[k], i)
+	}
 	for i, causes := range a.causes {
-		waits[i] = len(causes)
 		for _, k := range causes {
-			effects[k] = append(effects[k], i)
+			follows(i, k)
 		}
+	}
+	for i := 1; i < len(row); i++ {
+		follows(row[i], row[i-1])
 	}
 	free := &queue{arrangement: a}
 	for i, n := range waits {
@@ -183,11 +205,6 @@ func (a *arrangement) sorted() []int {
 			if waits[k]--; waits[k] == 0 {
 				heap.Push(free, k)
 			}
-		}
-	}
-	for i, n := range waits {
-		if n > 0 {
-			order = append(order, i)
 		}
 	}
 	return order

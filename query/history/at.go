@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,13 +21,19 @@ import (
 type When struct {
 	// Time takes in what has a timestamp up to it. If it is zero, Place counts.
 	Time time.Time
-	// Place is a record that confirm has read or written.
+	// Place is a record that confirm has read or written. If both are zero, the moment
+	// is the end: all that was processed counts.
 	Place Place
 }
 
+func (w When) end() bool { return w.Time.IsZero() && w.Place == (Place{}) }
+
 // String returns the moment as [ParseWhen] reads it.
 func (w When) String() string {
-	if w.Time.IsZero() {
+	switch {
+	case w.end():
+		return "the end"
+	case w.Time.IsZero():
 		return w.Place.String()
 	}
 	return w.Time.UTC().Format(time.RFC3339Nano)
@@ -218,6 +225,9 @@ func (r *Reader) before(w When, taken []moment, records []*kgo.Record) string {
 		return "forgotten"
 	}
 	limit := w.Time
+	if w.end() {
+		limit = time.UnixMilli(math.MaxInt64)
+	}
 	if limit.IsZero() && len(taken) > 0 {
 		limit = taken[len(taken)-1].at
 	}
@@ -235,6 +245,9 @@ func (r *Reader) before(w When, taken []moment, records []*kgo.Record) string {
 func (r *Reader) cut(
 	f *fold, w When, order string, records []*kgo.Record,
 ) (*confirm.Row, []moment, error) {
+	if w.end() {
+		return f.row(len(f.moments)), f.moments, nil
+	}
 	if w.Time.IsZero() {
 		n, err := r.after(f, w.Place, order, records)
 		if err != nil {
@@ -262,7 +275,7 @@ func (r *Reader) cut(
 // after returns how many things confirm had done with the order when it was done
 // with a record: one that it read, one of which that is a copy, or one that it wrote.
 func (r *Reader) after(f *fold, at Place, order string, records []*kgo.Record) (int, error) {
-	for i := range f.moments {
+	for i := len(f.moments) - 1; i >= 0; i-- { // one page can have two deadlines
 		if f.moments[i].place == at {
 			return i + 1, nil
 		}

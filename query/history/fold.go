@@ -66,6 +66,8 @@ type moment struct {
 	before, after *confirm.Row
 	// said are the ids of what was said.
 	said []string
+	// told is the index of its event in a story that is not arranged yet.
+	told int
 }
 
 // A fold is what confirm did with an order, in the order in which it did.

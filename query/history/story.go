@@ -65,8 +65,6 @@ type Event struct {
 	// Refused tells that confirm could not process it: it is in the dead letters.
 	Refused bool            `json:"refused,omitempty"`
 	Value   json.RawMessage `json:"value"`
-
-	said []string
 }
 
 // A Change is a row before and after an event.
@@ -155,13 +153,16 @@ func (r *Reader) tell(k *kgo.Record) Event {
 func (s *Story) follow(f *fold) error {
 	for i := range f.moments {
 		m := &f.moments[i]
-		k := slices.IndexFunc(s.Events, func(e Event) bool { return e.Place == m.place })
-		if k < 0 {
-			k = len(s.Events)
+		m.told = -1
+		if m.fired == nil {
+			m.told = slices.IndexFunc(s.Events, func(e Event) bool { return e.Place == m.place })
+		}
+		if m.told < 0 {
+			m.told = len(s.Events)
 			s.Events = append(s.Events, Event{At: m.at, Place: m.place, Value: null})
 		}
-		e := &s.Events[k]
-		e.Refused, e.said = m.refused, m.said
+		e := &s.Events[m.told]
+		e.Refused = m.refused
 		if m.fired != nil {
 			e.Type, e.By = TypeDeadline, topology.Confirm
 			e.Words = "passed by the " + m.fired.Clock + " clock at " +

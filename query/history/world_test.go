@@ -247,10 +247,13 @@ func (w *world) due() {
 		if row == nil || row.Deadline == 0 || row.Deadline > w.stream {
 			continue
 		}
-		s := w.page()
-		s.Fired = append(s.Fired, journal.NewFiring([]byte(key), row.Deadline, "stream", w.stream))
-		at := history.Place{Topic: w.names.Journal(topology.Confirm), Offset: w.pageOffset()}
-		w.step(key, at, time.UnixMicro(row.Deadline), confirm.Lapsed{OrderID: key, At: row.Deadline})
+		for row != nil && row.Deadline != 0 && row.Deadline <= w.stream {
+			s := w.page()
+			s.Fired = append(s.Fired, journal.NewFiring([]byte(key), row.Deadline, "stream", w.stream))
+			at := history.Place{Topic: w.names.Journal(topology.Confirm), Offset: w.pageOffset()}
+			w.step(key, at, time.UnixMicro(row.Deadline), confirm.Lapsed{OrderID: key, At: row.Deadline})
+			row = w.rows[key]
+		}
 	}
 }
 

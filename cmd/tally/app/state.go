@@ -42,17 +42,21 @@ func (m *Main) stateCommand(s *settings) *cobra.Command {
 			return m.showState(cmd.Context(), s, l, args[0], when)
 		},
 	}
-	atFlag(cmd, &at, "now")
+	atFlag(cmd, &at)
 	l.register(cmd)
 	return cmd
 }
 
-func atFlag(cmd *cobra.Command, at *string, otherwise string) {
-	cmd.Flags().StringVar(at, "at", otherwise,
-		"the moment: a time, a while ago like -2h, or a record, topic/partition/offset")
+func atFlag(cmd *cobra.Command, at *string) {
+	cmd.Flags().StringVar(at, "at", "",
+		"the moment: a time, a while ago like -2h, or a record, topic/partition/offset "+
+			"(default: as it is)")
 }
 
 func (m *Main) when(text string) (history.When, error) {
+	if text == "" {
+		return history.When{}, nil
+	}
 	when, err := history.ParseWhen(text, m.Now())
 	if err != nil {
 		return when, usageError("for example 2026-05-04T12:00:00Z, -2h or payments/0/17",

@@ -213,7 +213,7 @@ func (m *Main) tableGet(s *settings, l *looking) *cobra.Command {
 		},
 	}
 	l.changelogFlag(cmd)
-	atFlag(cmd, &at, "")
+	atFlag(cmd, &at)
 	back.rules.waits(cmd)
 	return cmd
 }
