@@ -104,7 +104,8 @@ var (
 		"OrderCancelRefused", "OrderConflicted", "PaymentConflicted", "OrderExpired",
 		"OrderWithdrawn", "RefundOwed",
 	}
-	payments = []string{"PaymentReceived", "PaymentReversed"}
+	payments    = []string{"PaymentReceived", "PaymentReversed"}
+	corrections = []string{"PaymentVoided", "PaymentAdjusted"}
 )
 
 // job is the main job.
@@ -112,10 +113,11 @@ func (b *builder) job() {
 	n := b.n
 	b.events(n.Orders, "order", by(Outside, "OrderPlaced", "OrderCancelled", "OrderRejected"))
 	b.events(n.Payments, "order", by(Outside, payments...))
+	b.events(n.Corrections, "order", by(Outside, corrections...))
 	b.events(n.Confirmations, "order", by(Confirm, confirmed...))
 	b.events(n.Exceptions, "order", by(Confirm, exceptions...))
 	b.add(Processor{
-		Name: Confirm, Inputs: []string{n.Orders, n.Payments},
+		Name: Confirm, Inputs: []string{n.Orders, n.Payments, n.Corrections},
 		Outputs: []string{n.Confirmations, n.Exceptions},
 	}, "ConfirmRow")
 	b.views(n.Orders, n.Payments, n.Confirmations, n.Exceptions)
@@ -138,6 +140,7 @@ func (b *builder) chain() {
 		by(Details, "DetailsAccepted", "DetailsRefused"))
 	b.events(n.Payments, "payment", by(Outside, payments...))
 	b.events(n.PaymentsByOrder, "order", by(Rekey, payments...)).Copies = n.Payments
+	b.events(n.Corrections, "order", by(Outside, corrections...))
 	b.events(n.Customers, "customer", by(Outside, "CustomerUpdated")).Cleanup = Compact
 	b.events(n.Products, "product", by(Outside, "ProductUpdated")).Cleanup = Compact
 	b.events(n.Stock, "product", by(Outside, "StockAdded", "StockCounted"))
@@ -158,7 +161,7 @@ func (b *builder) chain() {
 		Name: Validate, Inputs: []string{n.Orders, n.OrderChecks}, Outputs: []string{n.Orders},
 	}, "ValidateRow")
 	b.add(Processor{
-		Name: Confirm, Inputs: []string{n.Orders, n.PaymentsByOrder},
+		Name: Confirm, Inputs: []string{n.Orders, n.PaymentsByOrder, n.Corrections},
 		Outputs: []string{n.Confirmations, n.Exceptions},
 	}, "ConfirmRow")
 	b.add(Processor{

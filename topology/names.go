@@ -47,7 +47,7 @@ type Options struct {
 // Names are the names that a set of options gives to what the processors and
 // the commands speak of.
 type Names struct {
-	Orders, Payments, Confirmations, Exceptions string
+	Orders, Payments, Corrections, Confirmations, Exceptions string
 	// OrderCommands and all others up to Notices are topics of the chain alone.
 	OrderCommands, OrderChecks, PaymentsByOrder, Customers, Products, Stock, Notices string
 	// InventoryRequests, InventoryReplies, FraudOrders and NotifyResults are inner
@@ -65,6 +65,7 @@ func (o Options) Names() Names {
 	n := Names{
 		Orders:          o.Prefix + "orders",
 		Payments:        o.Prefix + "payments",
+		Corrections:     o.Prefix + "corrections",
 		Confirmations:   o.Prefix + "confirmations",
 		Exceptions:      o.Prefix + "exceptions",
 		OrderCommands:   o.Prefix + "order-commands",

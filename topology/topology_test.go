@@ -80,11 +80,11 @@ func TestNames(t *testing.T) {
 	o := topology.Options{Prefix: "eu.", App: "till"}
 	n, m := o.Names(), topology.Default(o)
 	got := []string{
-		n.Orders, n.Payments, n.Confirmations, n.Exceptions, n.ConfirmTable,
+		n.Orders, n.Payments, n.Corrections, n.Confirmations, n.Exceptions, n.ConfirmTable,
 		n.Table(topology.Views), n.DeadLetters,
 	}
 	want := []string{
-		"eu.orders", "eu.payments", "eu.confirmations", "eu.exceptions",
+		"eu.orders", "eu.payments", "eu.corrections", "eu.confirmations", "eu.exceptions",
 		"till-confirm-table", "till-views-table", "till-dead-letters",
 	}
 	if !slices.Equal(got, want) {

@@ -43,9 +43,9 @@ func TestValidateTopics(t *testing.T) {
 	refused(t, topology.Options{}, []mangled{
 		{"twice", "topic orders: listed twice", func(t *m) { t.Topics = append(t.Topics, t.Topics[0]) }},
 		{"collision", "topic tally_dead-letters: collides with tally.dead-letters", func(t *m) {
-			t.Topics[5].Name = "tally.dead-letters"
-			t.Topics[4].Name = "tally_dead-letters"
-			t.Topics[4], t.Topics[5] = t.Topics[5], t.Topics[4]
+			t.Topics[6].Name = "tally.dead-letters"
+			t.Topics[5].Name = "tally_dead-letters"
+			t.Topics[5], t.Topics[6] = t.Topics[6], t.Topics[5]
 		}},
 		{"bad name", "character that Kafka refuses", func(t *m) { t.Topics[0].Name = "or ders" }},
 		{"no name", "not a name for a topic", func(t *m) { t.Topics[0].Name = "" }},
@@ -68,7 +68,7 @@ func TestValidateTopics(t *testing.T) {
 			t.Topics[0].Holds[0].Writer = ""
 		}},
 		{"writer unknown", "OrderConfirmed is written by ship, which is no processor", func(t *m) {
-			t.Topics[2].Holds[0].Writer = "ship"
+			t.Topics[3].Holds[0].Writer = "ship"
 		}},
 		{"writer idle", "PaymentExcess is said to be written by confirm", func(t *m) {
 			t.Processors[0].Outputs = t.Processors[0].Outputs[:1]
@@ -106,41 +106,41 @@ func TestValidateProcessor(t *testing.T) {
 			t.Processors[0].Outputs = append(t.Processors[0].Outputs, "receipts")
 		}},
 		{"table deleted", "a table that is not compacted", func(t *m) {
-			t.Topics[4].Cleanup = topology.Delete
+			t.Topics[5].Cleanup = topology.Delete
 		}},
 		{"table read", "is an input or output too", func(t *m) {
 			t.Processors[0].Inputs = append(t.Processors[0].Inputs, "tally-confirm-table")
 		}},
 		{"table misnamed", "under another name", func(t *m) {
-			t.Topics[4].Name, t.Processors[0].Table = "rows", "rows"
+			t.Topics[5].Name, t.Processors[0].Table = "rows", "rows"
 		}},
 		{"uneven inputs", "joins orders of 12 partitions with payments of 6", func(t *m) {
 			t.Topics[1].Partitions = 6
 		}},
 		{"uneven table", "joins orders of 12 partitions with tally-confirm-table of 13", func(t *m) {
-			t.Topics[4].Partitions = 13
+			t.Topics[5].Partitions = 13
 		}},
 		{"uneven journal", "12 partitions with tally-confirm-journal of 13", func(t *m) {
-			t.Topics[7].Partitions = 13
+			t.Topics[8].Partitions = 13
 		}},
 		{"other key", "keyed by payment", func(t *m) { t.Topics[1].Key = "payment" }},
 		{"dead letters owned", "of which all belongs to confirm", func(t *m) {
-			t.Topics[6].Holds[0].Writer = topology.Confirm
+			t.Topics[7].Holds[0].Writer = topology.Confirm
 		}},
 		{"journal misnamed", "a journal of group tally-confirm under another name", func(t *m) {
-			t.Topics[7].Name, t.Processors[0].Journal = "log", "log"
+			t.Topics[8].Name, t.Processors[0].Journal = "log", "log"
 		}},
 		{"journal compacted", "cleaned up by compact", func(t *m) {
-			t.Topics[7].Cleanup = topology.Compact
+			t.Topics[8].Cleanup = topology.Compact
 		}},
 		{"journal shortened", "tally-confirm-journal: kept for 1 day", func(t *m) {
-			t.Topics[7].Retention = 24 * 60 * 60 * 1e9
+			t.Topics[8].Retention = 24 * 60 * 60 * 1e9
 		}},
 		{"journal owned", "of which all belongs to outside", func(t *m) {
-			t.Topics[7].Holds[0].Writer = topology.Outside
+			t.Topics[8].Holds[0].Writer = topology.Outside
 		}},
 		{"parked deleted", "tally-confirm-parked: cleaned up by delete", func(t *m) {
-			t.Topics[8].Cleanup = topology.Delete
+			t.Topics[9].Cleanup = topology.Delete
 		}},
 		{"retry read", "tally-confirm-retry is an input or output too", func(t *m) {
 			t.Processors[0].Inputs = append(t.Processors[0].Inputs, "tally-confirm-retry")

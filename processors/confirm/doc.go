@@ -20,6 +20,9 @@
 //   - A reversal lowers the sum as long as nothing has been said about its
 //     payment, even if it comes before the payment. After that what was said
 //     stands, and the reversal is an exception.
+//   - A correction is an event like others. A payment that is voided is one that was
+//     reversed, with the reason of whoever corrects; money that is adjusted is a
+//     payment by [AdjustedMethod]. Neither edits what was said before.
 //   - A cancel or a rejection ends an order that is not confirmed, even one that
 //     has not come yet; its payments are unmatched. After the confirmation it is
 //     refused, after the order has expired it changes nothing.

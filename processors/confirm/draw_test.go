@@ -30,6 +30,11 @@ func paymentRecord(m *tallyv1.PaymentEvent, recorded time.Time) record {
 	return record{confirm.OfPayment(m, confirm.ClockOf(recorded, time.Time{})), string(b)}
 }
 
+func correctionRecord(m *tallyv1.CorrectionEvent, recorded time.Time) record {
+	b, _ := schemas.Corrections.JSON(m)
+	return record{confirm.OfCorrection(m, confirm.ClockOf(recorded, time.Time{})), string(b)}
+}
+
 // drawMeta draws a meta with or without an id and a time.
 func drawMeta(t *rapid.T) *tallyv1.Meta {
 	m := &tallyv1.Meta{}
@@ -99,6 +104,31 @@ func drawReversed(t *rapid.T) record {
 	}, drawTime(t))
 }
 
+// drawCorrection draws a correction, which always has an id.
+func drawCorrection(t *rapid.T) *tallyv1.CorrectionEvent {
+	m := drawMeta(t)
+	m.Id = fmt.Sprintf("c%d", rapid.IntRange(1, 1000).Draw(t, "correction"))
+	return &tallyv1.CorrectionEvent{Meta: m}
+}
+
+func drawVoided(t *rapid.T) record {
+	m := drawCorrection(t)
+	m.Event = &tallyv1.CorrectionEvent_PaymentVoided{PaymentVoided: &tallyv1.PaymentVoided{
+		PaymentId: drawPaymentID(t), OrderId: "o1", Reason: "r", By: "ann",
+	}}
+	return correctionRecord(m, drawTime(t))
+}
+
+// drawAdjusted draws money that is adjusted under an id that a payment may have too.
+func drawAdjusted(t *rapid.T) record {
+	m := drawCorrection(t)
+	m.Event = &tallyv1.CorrectionEvent_PaymentAdjusted{PaymentAdjusted: &tallyv1.PaymentAdjusted{
+		PaymentId: drawPaymentID(t), OrderId: "o1", Amount: drawMoney(t), Reason: "r", By: "ann",
+		Replaces: "p0",
+	}}
+	return correctionRecord(m, drawTime(t))
+}
+
 // drawLog draws up to n records, each by one of the kinds, some of them twice.
 func drawLog(t *rapid.T, label string, n int, kinds ...func(*rapid.T) record) []record {
 	var log []record
@@ -127,7 +157,7 @@ func drawMerge(t *rapid.T, a, b []record) []record {
 
 // drawWhole draws a log of everything that can come.
 func drawWhole(t *rapid.T) []record {
-	return drawMerge(t,
+	return drawMerge(t, drawLog(t, "corrections", 3, drawVoided, drawAdjusted), drawMerge(t,
 		drawLog(t, "orders", 4, drawPlaced, drawPlaced, drawEnded),
-		drawLog(t, "payments", 10, drawReceived, drawReceived, drawReceived, drawReversed))
+		drawLog(t, "payments", 10, drawReceived, drawReceived, drawReceived, drawReversed)))
 }

@@ -15,9 +15,11 @@ import (
 // Topics names what the processor reads and writes. Its table is the one of the
 // group.
 type Topics struct {
-	Group         string
-	Orders        string
-	Payments      string
+	Group    string
+	Orders   string
+	Payments string
+	// Corrections may be empty: then there are none.
+	Corrections   string
 	Confirmations string
 	Exceptions    string
 	// Timers is where the engine delivers the rows that are due, each with its key
@@ -52,6 +54,10 @@ func (r Rules) Define(
 		goka.Output(p.exceptions, emit.Codec(p.form, schemas.Exceptions)),
 		goka.Persist(schemas.ConfirmRows),
 	}
+	if t.Corrections != "" {
+		edges = append(edges, goka.Input(goka.Stream(t.Corrections), schemas.Corrections,
+			wrap(p.correction)))
+	}
 	if t.Timers != "" {
 		edges = append(edges, goka.Input(goka.Stream(t.Timers), new(codec.String), wrap(p.due)))
 	}
@@ -83,6 +89,16 @@ func (p processor) payment(ctx goka.Context, msg any) {
 		return
 	}
 	p.step(ctx, OfPayment(m, clockOf(ctx)))
+}
+
+// correction is the callback of the topic of corrections.
+func (p processor) correction(ctx goka.Context, msg any) {
+	m, ok := msg.(*tallyv1.CorrectionEvent)
+	if !ok {
+		ctx.Fail(fmt.Errorf("confirm: %T is not a correction event", msg))
+		return
+	}
+	p.step(ctx, OfCorrection(m, clockOf(ctx)))
 }
 
 // due is the callback of the timers. Which clock has fired, the value, makes no

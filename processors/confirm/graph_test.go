@@ -17,7 +17,7 @@ import (
 
 var topics = confirm.Topics{
 	Group: "tally-confirm", Orders: "orders", Payments: "payments",
-	Confirmations: "confirmations", Exceptions: "exceptions",
+	Corrections: "corrections", Confirmations: "confirmations", Exceptions: "exceptions",
 }
 
 // bare wraps callbacks in nothing.
@@ -118,7 +118,9 @@ func TestGraphRefusesMalformed(t *testing.T) {
 	letThrough := func(cb goka.ProcessCallback) goka.ProcessCallback {
 		return func(ctx goka.Context, _ any) { cb(ctx, schemas.Malformed{Reason: "nonsense"}) }
 	}
-	for topic, msg := range map[string]any{"orders": order(1), "payments": payment("p1", 1)} {
+	for topic, msg := range map[string]any{
+		"orders": order(1), "payments": payment("p1", 1), "corrections": adjustment("p1", 1),
+	} {
 		gkt := tester.New(t)
 		proc, err := goka.NewProcessor(nil, confirm.Rules{}.Define(topics, letThrough),
 			goka.WithTester(gkt))
@@ -130,6 +132,38 @@ func TestGraphRefusesMalformed(t *testing.T) {
 		gkt.Consume(topic, "o1", msg)
 		if err := <-ended; err == nil || !strings.Contains(err.Error(), "is not a") {
 			t.Errorf("%s: the processor ended with %v", topic, err)
+		}
+	}
+}
+
+// TestGraphCorrects: corrections are an input like the others, and without a topic
+// of them the graph has none.
+func TestGraphCorrects(t *testing.T) {
+	gkt := tester.New(t)
+	proc, err := goka.NewProcessor(nil, confirm.Rules{}.Define(topics, bare), goka.WithTester(gkt))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- proc.Run(ctx) }()
+	confirmed := gkt.NewQueueTracker("confirmations")
+	gkt.Consume("orders", "o1", order(1000))
+	gkt.Consume("corrections", "o1", adjustment("p1", 1000))
+	_, m, ok := confirmed.Next()
+	event, _ := m.(*tallyv1.ConfirmationEvent)
+	if causes := event.GetMeta().GetCauses(); !ok || len(causes) != 2 || causes[1] != "c-p1" {
+		t.Errorf("confirmed because of %q", causes)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	none := topics
+	none.Corrections = ""
+	for _, in := range (confirm.Rules{}).Define(none, bare).InputStreams() {
+		if in.Topic() != "orders" && in.Topic() != "payments" {
+			t.Errorf("it reads %q", in.Topic())
 		}
 	}
 }
@@ -226,6 +260,16 @@ func payment(id string, amount int64) *tallyv1.PaymentEvent {
 	return &tallyv1.PaymentEvent{
 		Event: &tallyv1.PaymentEvent_PaymentReceived{PaymentReceived: &tallyv1.PaymentReceived{
 			PaymentId: id, OrderId: "o1", Amount: schemas.Money(amount, "EUR"),
+		}},
+	}
+}
+
+func adjustment(id string, amount int64) *tallyv1.CorrectionEvent {
+	return &tallyv1.CorrectionEvent{
+		Meta: &tallyv1.Meta{Id: "c-" + id},
+		Event: &tallyv1.CorrectionEvent_PaymentAdjusted{PaymentAdjusted: &tallyv1.PaymentAdjusted{
+			PaymentId: id, OrderId: "o1", Amount: schemas.Money(amount, "EUR"),
+			Reason: "a digit was lost", By: "ann",
 		}},
 	}
 }

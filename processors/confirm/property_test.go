@@ -241,10 +241,10 @@ func TestMoney(t *testing.T) { rapid.Check(t, money) }
 func money(t *rapid.T) {
 	log := drawWhole(t)
 	row, all := run(t, log)
-	received := map[string]*tallyv1.PaymentReceived{}
+	received := map[string]*tallyv1.Money{}
 	for _, r := range log {
-		if e, ok := r.event.(confirm.Received); ok && received[e.Payment.GetPaymentId()] == nil {
-			received[e.Payment.GetPaymentId()] = e.Payment
+		if id, m := broughtIn(r.event); m != nil && received[id] == nil {
+			received[id] = m
 		}
 	}
 	ending, fates := confirm.Dispositions(row)
@@ -254,7 +254,7 @@ func money(t *rapid.T) {
 	parts := map[string]int64{}
 	for _, f := range fates {
 		p := received[f.PaymentID]
-		if p.GetAmount().GetMinor() != f.Amount || p.GetAmount().GetCurrency() != f.Currency {
+		if p.GetMinor() != f.Amount || p.GetCurrency() != f.Currency {
 			t.Fatalf("%v became %+v", p, f)
 		}
 		sum := f.Confirmed + f.Pending + f.Excess + f.Mismatched + f.Unmatched + f.Reversed
@@ -274,6 +274,83 @@ func money(t *rapid.T) {
 	if stated := statedParts(t, all, row, ending); !maps.Equal(stated, parts) {
 		t.Fatalf("the events say %v, the row says %v", stated, parts)
 	}
+}
+
+// broughtIn is the money that comes in with an event, and under which payment's id.
+func broughtIn(e confirm.Event) (string, *tallyv1.Money) {
+	switch e := e.(type) {
+	case confirm.Received:
+		return e.Payment.GetPaymentId(), e.Payment.GetAmount()
+	case confirm.Adjusted:
+		return e.Payment.GetPaymentId(), e.Payment.GetAmount()
+	case confirm.Placed, confirm.Ended, confirm.Reversed, confirm.Voided, confirm.Lapsed:
+	}
+	return "", nil
+}
+
+// TestCorrectionsAreNamed: what is said because of a correction names it among its
+// causes, or names an event that does; and nothing is said then that would not have
+// been said of a payment or a reversal.
+func TestCorrectionsAreNamed(t *testing.T) { rapid.Check(t, corrections) }
+
+func corrections(t *rapid.T) {
+	var row, plain *confirm.Row
+	for _, r := range drawWhole(t) {
+		var all, same []said
+		row, all = apply(t, confirm.Rules{}, row, r)
+		plain, same = apply(t, confirm.Rules{}, plain, uncorrected(r))
+		if !slices.Equal(all, same) || !bytes.Equal(encode(t, row), encode(t, plain)) {
+			t.Fatalf("the correction says %q, a payment or a reversal %q", all, same)
+		}
+		id := correctionID(r.event)
+		if id == "" {
+			continue
+		}
+		named := map[string]bool{id: true}
+		for _, s := range all {
+			c, x := statement(t, s)
+			m := c.GetMeta()
+			if x != nil {
+				m = x.GetMeta()
+			}
+			if !slices.ContainsFunc(m.GetCauses(), func(c string) bool { return named[c] }) {
+				t.Fatalf("%s does not follow from %s: %v %v", m.GetId(), id, c, x)
+			}
+			named[m.GetId()] = true
+		}
+	}
+}
+
+func correctionID(e confirm.Event) string {
+	switch e := e.(type) {
+	case confirm.Voided:
+		return e.ID
+	case confirm.Adjusted:
+		return e.ID
+	case confirm.Placed, confirm.Ended, confirm.Received, confirm.Reversed, confirm.Lapsed:
+	}
+	return ""
+}
+
+// uncorrected is the payment or the reversal that would say the same.
+func uncorrected(r record) record {
+	switch e := r.event.(type) {
+	case confirm.Voided:
+		r.event = confirm.Reversed{
+			Origin: e.Origin, Clock: e.Clock, Payment: &tallyv1.PaymentReversed{
+				PaymentId: e.Payment.GetPaymentId(), OrderId: "o1", Reason: e.Payment.GetReason(),
+			},
+		}
+	case confirm.Adjusted:
+		r.event = confirm.Received{
+			Origin: e.Origin, Clock: e.Clock, Payment: &tallyv1.PaymentReceived{
+				PaymentId: e.Payment.GetPaymentId(), OrderId: "o1", Amount: e.Payment.GetAmount(),
+				Method: confirm.AdjustedMethod,
+			},
+		}
+	case confirm.Placed, confirm.Ended, confirm.Received, confirm.Reversed, confirm.Lapsed:
+	}
+	return r
 }
 
 // statedParts is the money that events speak of, and checks the confirmation.
@@ -331,6 +408,7 @@ func FuzzStep(f *testing.F) {
 		crashes(t)
 		replays(t)
 		money(t)
+		corrections(t)
 		firings(t)
 		refunds(t)
 		lapsedCrashes(t)

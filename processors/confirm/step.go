@@ -50,6 +50,10 @@ func Step(rules Rules, row *Row, e Event) (*Row, Outcomes) {
 		s.received(e)
 	case Reversed:
 		s.reversed(e)
+	case Voided:
+		s.reversed(e.reversal())
+	case Adjusted:
+		s.received(e.payment())
 	case Lapsed:
 	}
 	if s.taken {

@@ -75,6 +75,20 @@ type (
 		Clock
 		Payment *tallyv1.PaymentReversed
 	}
+	// Voided is a correction: a payment should not have been booked. It acts like
+	// its reversal.
+	Voided struct {
+		Origin
+		Clock
+		Payment *tallyv1.PaymentVoided
+	}
+	// Adjusted is a correction: money counts that no payment said so of. It acts
+	// like a payment.
+	Adjusted struct {
+		Origin
+		Clock
+		Payment *tallyv1.PaymentAdjusted
+	}
 	// Lapsed is a firing of the timers: what was due at At or before is over. It
 	// is a trigger only. Whatever comes after a deadline finds it passed anyway,
 	// and a firing that comes before it, or again, changes nothing.
@@ -88,6 +102,8 @@ func (e Placed) about() string   { return e.Order.GetOrderId() }
 func (e Ended) about() string    { return e.OrderID }
 func (e Received) about() string { return e.Payment.GetOrderId() }
 func (e Reversed) about() string { return e.Payment.GetOrderId() }
+func (e Voided) about() string   { return e.Payment.GetOrderId() }
+func (e Adjusted) about() string { return e.Payment.GetOrderId() }
 func (e Lapsed) about() string   { return e.OrderID }
 
 func (e Lapsed) clock() Clock { return Clock{Recorded: e.At} }
@@ -123,6 +139,39 @@ func OfPayment(m *tallyv1.PaymentEvent, c Clock) Event {
 		return Reversed{o, c, v.PaymentReversed}
 	}
 	return nil
+}
+
+// OfCorrection returns the event that m holds. The time of the record counts if m
+// has none. It returns nil if m holds no event, which no valid m does.
+func OfCorrection(m *tallyv1.CorrectionEvent, c Clock) Event {
+	o := origin(m.GetMeta(), c)
+	switch v := m.GetEvent().(type) {
+	case *tallyv1.CorrectionEvent_PaymentVoided:
+		return Voided{o, c, v.PaymentVoided}
+	case *tallyv1.CorrectionEvent_PaymentAdjusted:
+		return Adjusted{o, c, v.PaymentAdjusted}
+	}
+	return nil
+}
+
+// reversal is the reversal that the correction acts like.
+func (e Voided) reversal() Reversed {
+	return Reversed{e.Origin, e.Clock, &tallyv1.PaymentReversed{
+		PaymentId: e.Payment.GetPaymentId(), OrderId: e.Payment.GetOrderId(),
+		Reason: e.Payment.GetReason(),
+	}}
+}
+
+// AdjustedMethod is the method of payment in rows and exceptions of what came in by
+// a correction.
+const AdjustedMethod = "correction"
+
+// payment is the payment that the correction acts like.
+func (e Adjusted) payment() Received {
+	return Received{e.Origin, e.Clock, &tallyv1.PaymentReceived{
+		PaymentId: e.Payment.GetPaymentId(), OrderId: e.Payment.GetOrderId(),
+		Amount: e.Payment.GetAmount(), Method: AdjustedMethod,
+	}}
 }
 
 func origin(m *tallyv1.Meta, c Clock) Origin {

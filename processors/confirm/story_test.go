@@ -21,6 +21,8 @@ import (
 //	payment P amount=N [currency=C] [method=T]
 //	payments from=N to=M amount=N      (a payment for every number)
 //	reversal P [reason=T]
+//	void P id=T reason=T
+//	adjust P id=T amount=N [currency=C] reason=T [replaces=T]
 //	cancel [reason=T]
 //	reject [reason=T]
 //
@@ -207,6 +209,22 @@ func (s *story) record(t *testing.T, d *datadriven.TestData) confirm.Event {
 			Meta: meta,
 			Event: &tallyv1.PaymentEvent_PaymentReversed{PaymentReversed: &tallyv1.PaymentReversed{
 				PaymentId: d.CmdArgs[0].Key, OrderId: "o1", Reason: text("reason", ""),
+			}},
+		}, now)
+	case "void":
+		return confirm.OfCorrection(&tallyv1.CorrectionEvent{
+			Meta: meta,
+			Event: &tallyv1.CorrectionEvent_PaymentVoided{PaymentVoided: &tallyv1.PaymentVoided{
+				PaymentId: d.CmdArgs[0].Key, OrderId: "o1", Reason: text("reason", ""), By: "ann",
+			}},
+		}, now)
+	case "adjust":
+		return confirm.OfCorrection(&tallyv1.CorrectionEvent{
+			Meta: meta,
+			Event: &tallyv1.CorrectionEvent_PaymentAdjusted{PaymentAdjusted: &tallyv1.PaymentAdjusted{
+				PaymentId: d.CmdArgs[0].Key, OrderId: "o1", Reason: text("reason", ""), By: "ann",
+				Amount:   schemas.Money(number("amount", -1), text("currency", "EUR")),
+				Replaces: text("replaces", ""),
 			}},
 		}, now)
 	case "cancel":

@@ -46,6 +46,7 @@ func drawTimed(t *rapid.T, ahead int64) []record {
 		}
 		kind := rapid.SampledFrom([]func(*rapid.T) record{
 			drawDue, drawDue, drawReceived, drawReceived, drawReceived, drawReversed, drawEnded,
+			drawVoided, drawAdjusted,
 		}).Draw(t, "kind")
 		log = append(log, retime(kind(t), c))
 	}
@@ -68,6 +69,12 @@ func retime(r record, c confirm.Clock) record {
 	case confirm.Reversed:
 		e.Clock = c
 		r.event = e
+	case confirm.Voided:
+		e.Clock = c
+		r.event = e
+	case confirm.Adjusted:
+		e.Clock = c
+		r.event = e
 	case confirm.Lapsed:
 	}
 	return r
@@ -82,6 +89,10 @@ func clockOf(e confirm.Event) confirm.Clock {
 	case confirm.Received:
 		return e.Clock
 	case confirm.Reversed:
+		return e.Clock
+	case confirm.Voided:
+		return e.Clock
+	case confirm.Adjusted:
 		return e.Clock
 	case confirm.Lapsed:
 	}
@@ -175,8 +186,8 @@ func refunds(t *rapid.T) {
 	var all []said
 	received := map[string]*tallyv1.Money{}
 	for _, r := range append(log, fire(1<<50), fire(1<<50)) {
-		if e, ok := r.event.(confirm.Received); ok && received[e.Payment.GetPaymentId()] == nil {
-			received[e.Payment.GetPaymentId()] = e.Payment.GetAmount()
+		if id, m := broughtIn(r.event); m != nil && received[id] == nil {
+			received[id] = m
 		}
 		var more []said
 		row, more = apply(t, rules, row, r)

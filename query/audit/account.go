@@ -10,7 +10,10 @@ import (
 // each coin one fate, and what was said is held against both.
 func (s *Shard) account(key string, h *history, row *confirm.Row, forgotten bool) {
 	state, fates := confirm.Dispositions(row)
-	a := accounting{s: s, key: key, h: h, row: row, fates: map[string]confirm.Fate{}}
+	a := accounting{
+		s: s, key: key, h: h, row: row, fates: map[string]confirm.Fate{},
+		came: map[string]*tallyv1.PaymentReceived{}, backBy: map[string]string{},
+	}
 	for _, f := range fates {
 		a.fates[f.PaymentID] = f
 	}
@@ -39,6 +42,9 @@ type accounting struct {
 	h     *history
 	row   *confirm.Row
 	fates map[string]confirm.Fate
+	// came is what brought each payment in first, backBy what took it back first.
+	came   map[string]*tallyv1.PaymentReceived
+	backBy map[string]string
 }
 
 func (a *accounting) dispose(name string) { a.s.report.Dispositions[name]++ }
@@ -124,47 +130,84 @@ func (a *accounting) again(same bool) {
 	a.dispose("conflicted")
 }
 
-// payments gives each record of the topic of payments its disposition, and the
-// money of each payment its fate.
+// payments gives each record of the topics of payments and of corrections its
+// disposition, and the money of each payment its fate.
 func (a *accounting) payments() {
-	received := map[string]*tallyv1.PaymentReceived{}
-	reversed := map[string]bool{}
 	for _, in := range a.h.payments {
 		switch e := in.(type) {
 		case confirm.Received:
-			id := e.Payment.GetPaymentId()
-			if first := received[id]; first != nil {
-				a.again(samePayment(first, e.Payment))
-				continue
-			}
-			received[id] = e.Payment
-			a.received(e.Payment)
+			a.comes("payment ", e.Payment)
+		case confirm.Adjusted:
+			a.comes(adjustment, &tallyv1.PaymentReceived{
+				PaymentId: e.Payment.GetPaymentId(), Amount: e.Payment.GetAmount(),
+				Method: confirm.AdjustedMethod,
+			})
 		case confirm.Reversed:
-			id := e.Payment.GetPaymentId()
-			switch {
-			case reversed[id]:
-				a.s.report.Duplicates++
-				a.dispose("duplicate")
-			case a.fates[id].ReversedLate:
-				a.dispose("reversal too late")
-			default:
-				a.dispose("reversal")
-			}
-			reversed[id] = true
+			a.goes("reversal", e.Payment.GetPaymentId())
+		case confirm.Voided:
+			a.goes(void, e.Payment.GetPaymentId())
+		case confirm.Placed, confirm.Ended, confirm.Lapsed:
 		}
 	}
 	for id, f := range a.fates {
-		if received[id] == nil {
+		back, gone := a.backBy[id]
+		switch {
+		case a.came[id] == nil:
 			a.s.differ(kindMoney, a.key, "the row has a payment %q of %d %s that never came in",
 				id, f.Amount, f.Currency)
-		} else if f.Reversed > 0 && !reversed[id] {
-			a.s.differ(kindMoney, a.key, "payment %q counts as reversed, and no reversal came in", id)
+		case f.Reversed > 0 && !gone:
+			a.s.differ(kindMoney, a.key, "payment %q counts as reversed, and nothing that came in says so",
+				id)
+		case gone && f.Reversed == 0 && !f.ReversedLate && f.Pending > 0:
+			a.s.differ(kindMoney, a.key, "payment %q is pending, and a %s of it came in", id, back)
+		case back == void:
+			a.s.report.money(f.Currency).Voided += f.Reversed
 		}
 	}
 }
 
-// received gives the money of one payment its fate.
-func (a *accounting) received(p *tallyv1.PaymentReceived) {
+// The records of corrections, as their dispositions begin.
+const (
+	adjustment = "adjustment "
+	void       = "void"
+)
+
+// comes gives a record that brings a payment in its disposition; what begins its
+// name.
+func (a *accounting) comes(what string, p *tallyv1.PaymentReceived) {
+	id := p.GetPaymentId()
+	if first := a.came[id]; first != nil {
+		a.again(samePayment(first, p))
+		return
+	}
+	a.came[id] = p
+	if what == adjustment {
+		a.s.report.Adjusted++
+		a.s.report.money(p.GetAmount().GetCurrency()).Adjusted += p.GetAmount().GetMinor()
+	}
+	a.received(what, p)
+}
+
+// goes gives a record that takes a payment back its disposition.
+func (a *accounting) goes(what, id string) {
+	if _, again := a.backBy[id]; again {
+		a.s.report.Duplicates++
+		a.dispose("duplicate")
+		return
+	}
+	a.backBy[id] = what
+	if what == void {
+		a.s.report.Voided++
+	}
+	if a.fates[id].ReversedLate {
+		what += " too late"
+	}
+	a.dispose(what)
+}
+
+// received gives the money of one payment its fate, and its record a disposition
+// that begins with what it was.
+func (a *accounting) received(what string, p *tallyv1.PaymentReceived) {
 	r, amount := a.s.report, p.GetAmount().GetMinor()
 	f, ok := a.fates[p.GetPaymentId()]
 	if !ok { // the row keeps no more payments; it was refused
@@ -181,7 +224,7 @@ func (a *accounting) received(p *tallyv1.PaymentReceived) {
 		Mismatched: f.Mismatched, Unmatched: f.Unmatched, Reversed: f.Reversed,
 		Expired: f.Expired, Late: f.Late,
 	})
-	a.dispose("payment " + a.fateOf(p.GetPaymentId(), f, ok))
+	a.dispose(what + a.fateOf(p.GetPaymentId(), f, ok))
 }
 
 // fateOf names the fate of a payment and counts it.

@@ -6,9 +6,9 @@
 // ([confirm.Step]) to what came in, and compares what they say with what was
 // said; and it adds up, record by record and coin by coin, without the rules.
 //
-// Orders and payments arrive in two topics, and deadlines by the clock. In which
-// order a worker took them in is in the group's journal (see the package of that
-// name), which the audit follows.
+// Orders, payments and corrections arrive in topics of their own, and deadlines by
+// the clock. In which order a worker took them in is in the group's journal (see the
+// package of that name), which the audit follows.
 package audit
 
 import (
@@ -33,7 +33,7 @@ type Report struct {
 	// Audit is OK, or Differences.
 	Audit string `json:"audit"`
 
-	// Records is how many records of the two inputs were looked at, which is the
+	// Records is how many records of the inputs were looked at, which is the
 	// sum of Dispositions.
 	Records      int64            `json:"records"`
 	Dispositions map[string]int64 `json:"dispositions"`
@@ -50,6 +50,8 @@ type Report struct {
 	Unmatched  int64 `json:"unmatched"`  // payments
 	Mismatched int64 `json:"mismatched"` // payments
 	Reversed   int64 `json:"reversed"`   // payments, before anything was said of them
+	Adjusted   int64 `json:"adjusted"`   // of the payments, those that came by a correction
+	Voided     int64 `json:"voided"`     // payments that a correction took back, in time or not
 	Duplicates int64 `json:"duplicates"` // records that came again
 	Conflicted int64 `json:"conflicted"` // records that came again with another content
 	Invalid    int64 `json:"invalid"`    // records in the dead letters
@@ -90,6 +92,10 @@ type Money struct {
 	Reversed   int64 `json:"reversed"`
 	// Owed is what was said to have to go back. It is part of the others.
 	Owed int64 `json:"owed"`
+	// Adjusted is the part of Received that came in by corrections, Voided the part
+	// of Reversed that they took back.
+	Adjusted int64 `json:"adjusted"`
+	Voided   int64 `json:"voided"`
 }
 
 // returned is what has to go back: all that ended and is not in a confirmation.
@@ -112,6 +118,8 @@ func (m *Money) add(o Money) {
 	m.Late += o.Late
 	m.Reversed += o.Reversed
 	m.Owed += o.Owed
+	m.Adjusted += o.Adjusted
+	m.Voided += o.Voided
 }
 
 // A Difference is one thing that is not as it must be.
@@ -192,6 +200,8 @@ func (r *Report) merge(o *Report) {
 	r.Unmatched += o.Unmatched
 	r.Mismatched += o.Mismatched
 	r.Reversed += o.Reversed
+	r.Adjusted += o.Adjusted
+	r.Voided += o.Voided
 	r.Duplicates += o.Duplicates
 	r.Conflicted += o.Conflicted
 	r.Invalid += o.Invalid

@@ -17,7 +17,7 @@ import (
 )
 
 var topics = audit.Topics{
-	Orders: "orders", Payments: "payments", Confirmations: "confirmations",
+	Orders: "orders", Payments: "payments", Corrections: "corrections", Confirmations: "confirmations",
 	Exceptions: "exceptions", Table: "table", DeadLetters: "dead", Group: "g",
 }
 
@@ -217,6 +217,68 @@ func TestJSON(t *testing.T) {
 	}
 }
 
+// TestCorrections has a payment that is reversed and rebooked, one that is voided too
+// late, and money that nobody had told of.
+func TestCorrections(t *testing.T) {
+	corrected := func() *world {
+		w := newWorld(t)
+		w.place("typo", 900)
+		w.pay("typo", "p1", 90, "EUR")
+		w.void("typo", "p1")
+		w.void("typo", "p1")
+		w.adjust("typo", "p1b", 900, "EUR")
+		w.adjust("typo", "p1b", 900, "EUR")
+		w.adjust("typo", "p1b", 901, "EUR")
+		w.adjust("typo", "p2", 5, "EUR")
+		w.place("late", 10)
+		w.pay("late", "p3", 10, "EUR")
+		w.void("late", "p3")
+		w.void("nobody", "p4")
+		return w
+	}
+	r := corrected().audit(false)
+	if r.Audit != audit.OK {
+		t.Fatalf("differences: %v", r.Differences)
+	}
+	if got, want := *r.Money["EUR"], (audit.Money{
+		Received: 1005, Confirmed: 910, Excess: 5, Reversed: 90, Owed: 5, Adjusted: 905, Voided: 90,
+	}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if got, want := fmt.Sprint(r.Dispositions), "map[adjustment confirmed:1 adjustment excess:1 "+
+		"conflicted:1 duplicate:2 order confirmed:2 payment confirmed:1 payment reversed:1 "+
+		"void:2 void too late:1]"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if r.Adjusted != 2 || r.Voided != 3 || r.Payments != 4 || r.Reversed != 1 {
+		t.Errorf("%d adjusted, %d voided, %d payments, %d reversed", r.Adjusted, r.Voided, r.Payments,
+			r.Reversed)
+	}
+	for _, c := range []struct {
+		gone int
+		want string
+	}{
+		{0, `money "typo": payment "p1" counts as reversed, and nothing that came in says so`},
+		{2, `money "typo": the row has a payment "p1b" of 900 EUR that never came in`},
+		{6, `exception "late" at offset 3: it should not be there`},
+	} {
+		w := corrected()
+		if c.gone == 0 { // it came twice
+			w.corrections = slices.Delete(w.corrections, 1, 2)
+		} else if c.gone == 2 {
+			w.corrections = slices.Delete(w.corrections, 3, 5)
+		}
+		w.corrections = slices.Delete(w.corrections, c.gone, c.gone+1)
+		var all []string
+		for _, d := range w.audit(false).Differences {
+			all = append(all, d.String())
+		}
+		if !slices.ContainsFunc(all, func(s string) bool { return strings.HasPrefix(s, c.want) }) {
+			t.Errorf("without correction %d:\n%s\nwant %s", c.gone, strings.Join(all, "\n"), c.want)
+		}
+	}
+}
+
 // TestMerges draws orders, payments, cancels, reversals and deadlines in any order:
 // the audit accepts what came out of them.
 func TestMerges(t *testing.T) {
@@ -230,7 +292,7 @@ func TestMerges(t *testing.T) {
 		for _, n := range r.Dispositions {
 			sum += n
 		}
-		if records := int64(len(w.orders) + len(w.payments)); r.Records != records || sum != records {
+		if records := int64(len(w.inputs())); r.Records != records || sum != records {
 			rt.Fatalf("%d records, %d counted, %d disposed", records, r.Records, sum)
 		}
 	})
@@ -324,7 +386,7 @@ func drawWorld(t *testing.T, rt *rapid.T) *world {
 	w := newWorld(t)
 	w.rules = confirm.DefaultRules()
 	kinds := []string{
-		"place", "place", "cancel", "reverse", "reverse", "pay", "pay", "pay", "lapse",
+		"place", "place", "cancel", "reverse", "reverse", "pay", "pay", "pay", "lapse", "void", "adjust",
 	}
 	for range rapid.IntRange(1, 12).Draw(rt, "n") {
 		key := rapid.SampledFrom([]string{"a", "a", "b"}).Draw(rt, "key")
@@ -340,6 +402,10 @@ func drawWorld(t *testing.T, rt *rapid.T) *world {
 			}
 		case "reverse":
 			w.reverse(key, id)
+		case "void":
+			w.void(key, id)
+		case "adjust":
+			w.adjust(key, id, rapid.Int64Range(0, 2).Draw(rt, "adjusted"), "EUR")
 		case "pay":
 			currency := rapid.SampledFrom([]string{"EUR", "EUR", "USD"}).Draw(rt, "currency")
 			w.pay(key, id, rapid.Int64Range(0, 2).Draw(rt, "minor"), currency)

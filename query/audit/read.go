@@ -56,7 +56,7 @@ func Cluster(ctx context.Context, cl *kgo.Client, o Options) (*Report, error) {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
 	// The journal is looked at last: what is in the others is in it as well.
-	inputs := []string{t.Orders, t.Payments, t.Journal}
+	inputs := append(t.inputs(), t.Journal)
 	if o.Retries != "" {
 		inputs = append(inputs, o.Retries)
 	}
@@ -99,10 +99,13 @@ var ErrUneven = errors.New("audit: topics have different numbers of partitions")
 func (r *reader) all(ctx context.Context) (*Report, error) {
 	t := r.Topics
 	n := r.came.Partitions(t.Orders)
-	for topic, m := range map[string]int32{
-		t.Payments: r.came.Partitions(t.Payments), t.Journal: r.came.Partitions(t.Journal),
-		t.Table: r.said.Partitions(t.Table),
-	} {
+	counts := map[string]int32{
+		t.Journal: r.came.Partitions(t.Journal), t.Table: r.said.Partitions(t.Table),
+	}
+	for _, topic := range t.inputs() {
+		counts[topic] = r.came.Partitions(topic)
+	}
+	for topic, m := range counts {
 		if m != n {
 			return nil, fmt.Errorf("%w: %s has %d, %s has %d", ErrUneven, t.Orders, n, topic, m)
 		}
@@ -216,7 +219,7 @@ func (r *reader) inputs(ctx context.Context, s *Shard, p int32) error {
 			s.Input(d.Record, d.Stream)
 		}
 	}
-	for _, topic := range []string{r.Topics.Orders, r.Topics.Payments} {
+	for _, topic := range r.Topics.inputs() {
 		span := r.came.Span(topic, p)
 		from := max(next[topic], span.Start)
 		for _, err := range r.came.Range(ctx, topic, p, from, span.End) {

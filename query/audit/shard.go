@@ -15,11 +15,20 @@ import (
 	"tallystick/schemas"
 )
 
-// Topics names what is audited.
+// Topics names what is audited. Corrections may be empty: then there are none.
 type Topics struct {
-	Orders, Payments, Confirmations, Exceptions, Table, DeadLetters, Journal string
+	Orders, Payments, Corrections                          string
+	Confirmations, Exceptions, Table, DeadLetters, Journal string
 	// Group is the consumer group whose dead letters count.
 	Group string
+}
+
+// inputs are the topics that the rules are applied to.
+func (t Topics) inputs() []string {
+	if t.Corrections == "" {
+		return []string{t.Orders, t.Payments}
+	}
+	return []string{t.Orders, t.Payments, t.Corrections}
 }
 
 // An Origin is the place of an input record.
@@ -93,7 +102,8 @@ type history struct {
 	row                       []byte
 	inFlight                  bool
 
-	// Of inputs, once decoded: all in their order, and those of each topic.
+	// Of inputs, once decoded: all in their order, those about the order, and those
+	// about its payments, corrections with them.
 	events, orders, payments []confirm.Event
 }
 
@@ -110,6 +120,7 @@ type inputKind byte
 const (
 	inOrder inputKind = iota
 	inPayment
+	inCorrection
 	inTimer
 )
 
@@ -163,9 +174,12 @@ func (s *Shard) Input(r *kgo.Record, stream int64) {
 
 func (s *Shard) take(r *kgo.Record, stream int64) {
 	s.report.Records++
-	kind := inOrder
-	if r.Topic != s.topics.Orders {
-		kind = inPayment
+	kind := inPayment
+	switch r.Topic {
+	case s.topics.Orders:
+		kind = inOrder
+	case s.topics.Corrections:
+		kind = inCorrection
 	}
 	if reason := s.fault(r); reason != "" {
 		s.report.differ(Difference{
@@ -229,6 +243,13 @@ func (h *history) unpack() error {
 			}
 			e = confirm.OfPayment(m, at)
 			h.payments = append(h.payments, e)
+		case inCorrection:
+			m, err := schemas.Corrections.Unmarshal([]byte(in.value))
+			if err != nil {
+				return err
+			}
+			e = confirm.OfCorrection(m, at)
+			h.payments = append(h.payments, e)
 		case inOrder:
 			m, err := schemas.Orders.Unmarshal([]byte(in.value))
 			if err != nil {
@@ -265,6 +286,8 @@ func (s *Shard) fault(r *kgo.Record) string {
 		return "it has no value"
 	case r.Topic == s.topics.Orders:
 		m, err = schemas.Orders.Unmarshal(r.Value)
+	case r.Topic == s.topics.Corrections:
+		m, err = schemas.Corrections.Unmarshal(r.Value)
 	default:
 		m, err = schemas.Payments.Unmarshal(r.Value)
 	}

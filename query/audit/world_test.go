@@ -19,6 +19,7 @@ import (
 type world struct {
 	t                         testing.TB
 	orders, payments          []*kgo.Record
+	corrections               []*kgo.Record
 	confirmations, exceptions []*kgo.Record
 	table, dead               []*kgo.Record
 	rows                      map[string]*confirm.Row
@@ -95,6 +96,32 @@ func (w *world) payment(key string, e *tallyv1.PaymentEvent) {
 	w.step(key, confirm.OfPayment(e, confirm.ClockOf(r.Timestamp, time.Time{})))
 }
 
+func (w *world) correction(key string, e *tallyv1.CorrectionEvent) {
+	e.Meta = &tallyv1.Meta{Id: fmt.Sprintf("c%d", len(w.corrections))}
+	value, err := schemas.Corrections.Marshal(e)
+	w.must(err)
+	r := add(&w.corrections, "corrections", key, value)
+	w.sequence = append(w.sequence, done{record: r})
+	w.step(key, confirm.OfCorrection(e, confirm.ClockOf(r.Timestamp, time.Time{})))
+}
+
+func (w *world) void(key, id string) {
+	w.correction(key, &tallyv1.CorrectionEvent{Event: &tallyv1.CorrectionEvent_PaymentVoided{
+		PaymentVoided: &tallyv1.PaymentVoided{
+			PaymentId: id, OrderId: key, Reason: "wrong", By: "ann",
+		},
+	}})
+}
+
+func (w *world) adjust(key, id string, minor int64, currency string) {
+	w.correction(key, &tallyv1.CorrectionEvent{Event: &tallyv1.CorrectionEvent_PaymentAdjusted{
+		PaymentAdjusted: &tallyv1.PaymentAdjusted{
+			PaymentId: id, OrderId: key, Amount: schemas.Money(minor, currency),
+			Reason: "wrong", By: "ann",
+		},
+	}})
+}
+
 func (w *world) place(key string, minor int64) {
 	w.order(key, &tallyv1.OrderEvent{Event: &tallyv1.OrderEvent_OrderPlaced{
 		OrderPlaced: &tallyv1.OrderPlaced{OrderId: key, Total: schemas.Money(minor, "EUR")},
@@ -149,6 +176,11 @@ func (w *world) bury(r *kgo.Record, class string) {
 	}
 }
 
+// inputs are the records that came in and are still in their topics.
+func (w *world) inputs() []*kgo.Record {
+	return slices.Concat(w.orders, w.payments, w.corrections)
+}
+
 // audit audits the world.
 func (w *world) audit(repeats bool) *audit.Report {
 	w.t.Helper()
@@ -179,7 +211,7 @@ func (w *world) shard(repeats bool) *audit.Shard {
 		switch {
 		case d.record == nil:
 			s.Timer(d.timer, d.at, 0)
-		case !slices.Contains(w.orders, d.record) && !slices.Contains(w.payments, d.record):
+		case !slices.Contains(w.inputs(), d.record):
 		case d.refused:
 			s.Refused(d.record)
 		default:

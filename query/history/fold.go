@@ -46,6 +46,16 @@ func inputsOf(n topology.Names, chain bool) map[string]input {
 			}
 			return confirm.OfPayment(m, at), nil
 		},
+		n.Corrections: func(key string, value []byte, at confirm.Clock) (confirm.Event, error) {
+			m, err := schemas.Corrections.Unmarshal(value)
+			if err == nil {
+				err = schemas.CheckKey(key, m)
+			}
+			if err != nil {
+				return nil, err
+			}
+			return confirm.OfCorrection(m, at), nil
+		},
 	}
 }
 

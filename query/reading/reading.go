@@ -92,17 +92,18 @@ func orderOf(m protoreflect.Message) string {
 func AboutOrders(n topology.Names, chain bool) []Topic {
 	orders := Topic{n.Orders, Of(schemas.Orders)}
 	payments := Topic{n.Payments, Of(schemas.Payments)}
+	corrections := Topic{n.Corrections, Of(schemas.Corrections)}
 	confirmations := Topic{n.Confirmations, Of(schemas.Confirmations)}
 	exceptions := Topic{n.Exceptions, Of(schemas.Exceptions)}
 	if !chain {
-		return []Topic{orders, payments, confirmations, exceptions}
+		return []Topic{orders, payments, corrections, confirmations, exceptions}
 	}
 	payments.Name = n.PaymentsByOrder
 	return []Topic{
 		{n.OrderCommands, Of(schemas.OrderCommands)},
 		orders,
 		{n.OrderChecks, Of(schemas.OrderChecks)},
-		payments, confirmations, exceptions,
+		payments, corrections, confirmations, exceptions,
 		{n.Notices, Of(schemas.Notices)},
 	}
 }

@@ -19,13 +19,19 @@ type Partition struct {
 	queue  queue
 	sides  comparison
 	report *Report
-	// reached is how far the clocks are after what was taken last.
-	reached int64
+	// reached is how far the clocks are after what was taken last, clock how far they
+	// were at most.
+	reached, clock int64
+	// late are the keys whose deadline came when all was taken, with what the table has
+	// for them.
+	late map[string]int64
+	// ended says that all was taken.
+	ended bool
 	// held counts, by key, the dead letters that nobody has dealt with.
 	held map[string]int
 	// outside are the keys of orders that were not asked for.
 	outside map[string]bool
-	// inFlight are the keys that a worker was at.
+	// inFlight are the keys that a worker was at, or should be.
 	inFlight map[string]bool
 }
 
@@ -40,7 +46,7 @@ func NewPartition(o Options) *Partition {
 	}
 	return &Partition{
 		o: o, rows: rows{}, sides: newComparison(o.Rules.RepeatSpeech), report: NewReport(),
-		held: map[string]int{}, outside: map[string]bool{}, inFlight: map[string]bool{},
+		late: map[string]int64{}, held: map[string]int{}, outside: map[string]bool{}, inFlight: map[string]bool{},
 	}
 }
 
@@ -63,11 +69,15 @@ func (p *Partition) Take(d replay.Done) error {
 		}
 	}
 	p.reached = d.Stream - 1 // a record at the deadline itself is in time
+	p.clock = max(p.clock, p.reached)
 	if d.Record != nil {
 		return p.record(d)
 	}
-	if d.Fired.Now > d.Stream { // all inputs rest, and the time of day counts
-		p.reached = d.Fired.Now
+	if d.Fired.Now > d.Stream {
+		// All inputs rest, and the time of day counts. What was due and came no more in
+		// this transaction has a later deadline, and may meet a record before it comes.
+		p.reached = max(p.reached, d.Fired.At-1)
+		p.clock = max(p.clock, d.Fired.Now)
 	}
 	key := d.Fired.RowKey()
 	if s := p.rows[key]; s != nil && s.due == d.Fired.At {
@@ -138,6 +148,13 @@ func (p *Partition) deliver(r *kgo.Record, stream int64) error {
 			return nil
 		}
 		e = confirm.OfPayment(m, at)
+	case p.o.Topics.Corrections:
+		m, err := schemas.Corrections.Unmarshal(r.Value)
+		if err != nil {
+			p.report.unreadable(r, err)
+			return nil
+		}
+		e = confirm.OfCorrection(m, at)
 	}
 	if e == nil {
 		return nil
@@ -227,6 +244,9 @@ func (p *Partition) advance(now int64) error {
 // lapse lets the deadline of a row come.
 func (p *Partition) lapse(key string, at int64) error {
 	p.report.Fired++
+	if p.ended {
+		p.late[key] = 0
+	}
 	if err := p.step(key, confirm.Lapsed{OrderID: key, At: at}); err != nil {
 		return err
 	}
@@ -250,10 +270,32 @@ func (p *Partition) Came(o Output, r *kgo.Record) {
 
 // End lets time go on, if that is asked for, when all was taken.
 func (p *Partition) End() error {
+	p.ended = true
 	if err := p.advance(p.reached); err != nil || p.o.Until.IsZero() {
 		return err
 	}
 	return p.advance(p.o.Until.UnixMicro())
+}
+
+// Late tells whether deadlines came when all was taken. Workers may not have come
+// to them yet: their table, given to Row, tells for which.
+func (p *Partition) Late() bool { return len(p.late) > 0 }
+
+// Row takes in a record of the table's changelog.
+func (p *Partition) Row(r *kgo.Record) error {
+	if _, asked := p.late[string(r.Key)]; !asked {
+		return nil
+	}
+	p.late[string(r.Key)] = 0
+	if r.Value == nil {
+		return nil
+	}
+	row, err := schemas.ConfirmRows.Unmarshal(r.Value)
+	if err != nil {
+		return fmt.Errorf("%s/%d@%d: %w", r.Topic, r.Partition, r.Offset, err)
+	}
+	p.late[string(r.Key)] = row.Deadline
+	return nil
 }
 
 // Missing tells, when all was taken and all has come, whether something came out
@@ -268,6 +310,11 @@ func (p *Partition) Again(o Output, r *kgo.Record) { p.sides.again(o, r) }
 func (p *Partition) Close() *Report {
 	ranged := !p.o.From.IsZero() || !p.o.To.IsZero()
 	p.report.Rows = int64(len(p.rows))
+	for key, deadline := range p.late {
+		if deadline != 0 && deadline <= p.clock {
+			p.inFlight[key] = true
+		}
+	}
 	p.report.InFlight = int64(len(p.inFlight))
 	differ := p.sides.left(func(key string) bool {
 		_, known := p.outside[key]

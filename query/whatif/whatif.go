@@ -29,6 +29,8 @@ import (
 // Topics names what is replayed, and what came out of it.
 type Topics struct {
 	Orders, Payments, Confirmations, Exceptions, Journal string
+	// Corrections has what an operator corrected; empty if there is no such topic.
+	Corrections string
 	// Retries has what was done about dead letters; empty if there is no such topic.
 	Retries string
 }
@@ -96,11 +98,19 @@ func Cluster(ctx context.Context, cl *kgo.Client, o Options) (*Report, error) {
 }
 
 func (t Topics) inputs() []string {
-	inputs := []string{t.Journal, t.Orders, t.Payments}
+	inputs := append([]string{t.Journal, t.Orders}, t.joined()...)
 	if t.Retries != "" {
 		inputs = append(inputs, t.Retries)
 	}
 	return inputs
+}
+
+// joined are the topics that meet orders in a row.
+func (t Topics) joined() []string {
+	if t.Corrections == "" {
+		return []string{t.Payments}
+	}
+	return []string{t.Payments, t.Corrections}
 }
 
 // A reader feeds partitions from the log.
@@ -114,7 +124,7 @@ type reader struct {
 // all replays every partition that is asked for.
 func (r *reader) all(ctx context.Context) (*Report, error) {
 	n := r.came.Partitions(r.Topics.Orders)
-	for _, topic := range []string{r.Topics.Payments, r.Topics.Journal} {
+	for _, topic := range append(r.Topics.joined(), r.Topics.Journal) {
 		if m := r.came.Partitions(topic); m != n {
 			return nil, fmt.Errorf("%w: %s has %d, %s has %d", ErrUneven, r.Topics.Orders, n, topic, m)
 		}
@@ -235,7 +245,7 @@ func (r *reader) tell(n int64) int64 {
 func (r *reader) unprocessed(
 	ctx context.Context, report *Report, p int32, next map[string]int64,
 ) error {
-	for _, topic := range []string{r.Topics.Orders, r.Topics.Payments} {
+	for _, topic := range append(r.Topics.joined(), r.Topics.Orders) {
 		span := r.came.Span(topic, p)
 		for _, err := range r.came.Range(ctx, topic, p, max(next[topic], span.Start), span.End) {
 			if err != nil {

@@ -28,11 +28,11 @@ func (m *Main) auditCommand(s *settings) *cobra.Command {
 		Use:   "audit",
 		Short: "Prove from the topics that every record has one disposition and the sums balance",
 		Long: paragraph(`
-			Reads orders, payments, confirmations, exceptions, dead letters and the table's
-			changelog, applies the rules again in the order that the journal has, and adds up:
-			each record in exactly one disposition, each coin with one fate, each confirmation
-			once, nothing else said. Exit 1 and the differences otherwise. The settings of
-			rules must be those of the workers.
+			Reads orders, payments, corrections, confirmations, exceptions, dead letters and the
+			table's changelog, applies the rules again in the order that the journal has, and
+			adds up: each record in exactly one disposition, each coin with one fate, each
+			confirmation once, nothing else said. Exit 1 and the differences otherwise. The settings
+			of rules must be those of the workers.
 
 			Beside running workers it judges what they had finished when it began.`),
 		Example: examples(`
@@ -93,8 +93,9 @@ func (m *Main) auditCluster(
 	defer p.stop()
 	return audit.Cluster(ctx, cl, audit.Options{
 		Topics: audit.Topics{
-			Orders: names.Orders, Payments: s.wiring().joined(), Confirmations: names.Confirmations,
-			Exceptions: names.Exceptions, Table: names.ConfirmTable, DeadLetters: names.DeadLetters,
+			Orders: names.Orders, Payments: s.wiring().joined(), Corrections: names.Corrections,
+			Confirmations: names.Confirmations, Exceptions: names.Exceptions,
+			Table: names.ConfirmTable, DeadLetters: names.DeadLetters,
 			Group: names.ConfirmGroup, Journal: names.Journal(topology.Confirm),
 		},
 		Causes: &causes.Options{
@@ -139,6 +140,8 @@ func writeReport(w io.Writer, r *audit.Report) error {
 		{"unmatched", r.Unmatched, "payments for orders that were cancelled, or that take no more"},
 		{"late", r.Late, "payments that came when their order had expired"},
 		{"reversed", r.Reversed, "payments that were taken back in time"},
+		{"adjusted", r.Adjusted, "payments that came by a correction"},
+		{"voided", r.Voided, "payments that a correction took back"},
 		{"duplicates", r.Duplicates, "records that came again"},
 		{"conflicted", r.Conflicted, "records that came again with another content"},
 		{"invalid", r.Invalid, "records in the dead letters"},
@@ -201,6 +204,12 @@ func writeMoney(w io.Writer, r *audit.Report) {
 		fmt.Fprintln(out, strings.Join(cells, "\t")+"\t")
 	}
 	out.Flush()
+	for _, currency := range r.Currencies() {
+		if m := r.Money[currency]; m.Adjusted > 0 || m.Voided > 0 {
+			fmt.Fprintf(w, "  by corrections: %s %s of what was received, %s of what was reversed\n",
+				currency, thousands(m.Adjusted), thousands(m.Voided))
+		}
+	}
 }
 
 // writeVerdict writes the result and what it stands on.

@@ -234,12 +234,15 @@ func confirmProcessor() processor {
 		graph: func(w wiring, wrap wrapper) *goka.GroupGraph {
 			return w.rules.confirming(w, w.guarantee).Define(confirm.Topics{
 				Group: w.names.ConfirmGroup, Orders: w.names.Orders, Payments: w.joined(),
-				Confirmations: w.names.Confirmations, Exceptions: w.names.Exceptions,
-				Timers: engine.TimersTopic(w.names.ConfirmGroup), JSON: w.json,
+				Corrections: w.names.Corrections, Confirmations: w.names.Confirmations,
+				Exceptions: w.names.Exceptions,
+				Timers:     engine.TimersTopic(w.names.ConfirmGroup), JSON: w.json,
 			}, wrap)
 		},
 		engine: func(w wiring, c *engine.Config) {
 			c.Timers = &engine.Timers{Deadline: schemas.ConfirmRowDeadline, Version: 1}
+			// Corrections come seldom and at any time: orders don't wait for them.
+			c.Untimed = []string{w.names.Corrections}
 		},
 	}
 }

@@ -98,7 +98,8 @@ func (m *Main) whatifOptions(s *settings, q *supposition) (whatif.Options, error
 	o := whatif.Options{
 		Topics: whatif.Topics{
 			Orders: names.Orders, Payments: s.wiring().joined(), Confirmations: names.Confirmations,
-			Exceptions: names.Exceptions, Journal: names.Journal(topology.Confirm),
+			Corrections: names.Corrections,
+			Exceptions:  names.Exceptions, Journal: names.Journal(topology.Confirm),
 			Retries: names.Retry(topology.Confirm),
 		},
 		Rules:   q.rules.confirming(s.wiring(), g),
