@@ -95,7 +95,7 @@ func Amounts(row *Row) []Amount {
 		in(o.GetCurrency()).Total = o.GetTotal()
 	}
 	for _, p := range row.GetPayments() {
-		if p.GetCurrency() != "" && !p.GetReversed() && !void(row, p.GetPaymentId()) {
+		if Counts(row, p) {
 			in(p.GetCurrency()).Paid += p.GetAmount()
 		}
 	}
@@ -109,6 +109,12 @@ func Amounts(row *Row) []Amount {
 	}
 	slices.SortFunc(list, func(a, b Amount) int { return cmp.Compare(a.Currency, b.Currency) })
 	return list
+}
+
+// Counts tells whether a payment of row has come and was neither reversed nor made
+// void.
+func Counts(row *Row, p *tallyv1.OrderView_Payment) bool {
+	return p.GetCurrency() != "" && !p.GetReversed() && !void(row, p.GetPaymentId())
 }
 
 // void tells whether the operator said that a payment does not count.

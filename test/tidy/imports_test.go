@@ -42,8 +42,10 @@ var rooms = []room{
 	{name: "topology", imports: []string{"tallystick/topology/keyhash", "github.com/twmb/franz-go"}},
 	{name: "topology/keyhash"},
 	{name: "state", imports: []string{
-		"github.com/cockroachdb/pebble/v2", "github.com/lovoo/goka/storage", "golang.org/x/sync",
+		"tallystick/state/fingerprint", "github.com/cockroachdb/pebble/v2",
+		"github.com/lovoo/goka/storage", "golang.org/x/sync",
 	}},
+	{name: "state/fingerprint", imports: []string{"github.com/cespare/xxhash/v2"}},
 	{name: "state/statetest", imports: []string{"tallystick/state", "github.com/lovoo/goka/storage"}},
 	{name: "engine", imports: []string{
 		"tallystick/state", "tallystick/topology/keyhash", "tallystick/engine/journal",
@@ -53,6 +55,7 @@ var rooms = []room{
 	{name: "engine/journal"},
 	{name: "query", imports: []string{
 		"tallystick/engine/journal", "tallystick/schemas", "tallystick/topology", "tallystick/processors",
+		"tallystick/query/views",
 		"github.com/twmb/franz-go", "google.golang.org/protobuf", "golang.org/x/sync",
 	}},
 	{name: "query/views", imports: []string{

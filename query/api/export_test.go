@@ -1,0 +1,27 @@
+package api
+
+// Waiting is how many wait for an order.
+func (f *Feed) Waiting(order string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.waiting[order])
+}
+
+// Following is how many follow changes.
+func (f *Feed) Following() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.all)
+}
+
+// Listen is one who follows without a connection.
+func (f *Feed) Listen(order string) (l *listener, stop func()) {
+	l, _, _, stop = f.listen(order, "")
+	return l, stop
+}
+
+// Changes are those that wait to be read.
+func (l *listener) Changes() <-chan Change { return l.changes }
+
+// Late is closed when the listener has been let go.
+func (l *listener) Late() <-chan struct{} { return l.late }
