@@ -1,6 +1,7 @@
 package history_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -150,16 +151,21 @@ func orderedByCause(t failer, s *history.Story) {
 	}
 }
 
-// done takes all that waits into one transaction.
+// all does all that waits in one transaction, and what is due then.
 func (w *world) all() {
 	w.begin()
+	w.waiting()
+	w.due()
+	w.commit()
+}
+
+// waiting does all that waits.
+func (w *world) waiting() {
 	for _, r := range slices.Clone(w.queue) {
 		if (r.Topic == w.names.Orders || r.Topic == w.names.Payments) && w.waits(r.Topic) > 0 {
 			w.take(r.Topic, r, false)
 		}
 	}
-	w.due()
-	w.commit()
 }
 
 // TestStory: a payment that comes before its order, and confirms it.
@@ -289,6 +295,44 @@ func TestParseWhen(t *testing.T) {
 	} {
 		if got, err := history.ParseWhen(text, noon); err == nil {
 			t.Errorf("%q is %s", text, got)
+		}
+	}
+}
+
+// places are an index.
+type places []history.Place
+
+// Find returns them all.
+func (p places) Find(context.Context, string) ([]history.Place, error) { return p, nil }
+
+// TestLongJournal: an order in a long partition costs a few pages of the journal and
+// a few transactions, however long it is, and what an index knows is not looked for.
+func TestLongJournal(t *testing.T) {
+	const orders = 20_000
+	w := newWorld(t.Context(), t, newBroker(t), confirm.Rules{PayWithin: time.Hour})
+	paid := fill(w, orders, 4)
+	for _, i := range []int{0, orders / 2, orders - 1} {
+		key := fmt.Sprintf("o%06d", i)
+		o := w.options()
+		scanned := tell(w, w.open(), key)
+		index := places{}
+		for _, e := range scanned.Events {
+			index = append(index, e.Place)
+		}
+		o.Finder = index
+		r, err := history.Open(t.Context(), w.b.cl, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := r.At(t.Context(), key, history.When{Place: paid[i]})
+		if err != nil || s.State != "confirmed" || s.Taken != 2 {
+			t.Fatalf("%s: %+v, %v", key, s, err)
+		}
+		if s.Cost.By != history.ByIndex || s.Cost.Records > orders/2 {
+			t.Errorf("%s: by %s, %d records were read", key, s.Cost.By, s.Cost.Records)
+		}
+		if scanned.Cost.By != history.ByScan || scanned.Cost.Records < 2*orders {
+			t.Errorf("%s: by %s, %d records were read", key, scanned.Cost.By, scanned.Cost.Records)
 		}
 	}
 }

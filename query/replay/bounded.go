@@ -13,7 +13,7 @@ import (
 
 const (
 	// littleBytes is how much a request asks for that is after a few records.
-	littleBytes = 64 << 10
+	littleBytes = 16 << 10
 	// littleGap is how many records between two that are wanted are rather read than
 	// asked past.
 	littleGap = 200

@@ -162,7 +162,7 @@ func (l *Log) Records(
 func (l *Log) Range(ctx context.Context, topic string, partition int32, from, to int64,
 ) iter.Seq2[*kgo.Record, error] {
 	return func(yield func(*kgo.Record, error) bool) {
-		f := l.fetcher(place{topic, partition}, from, fetchBytes)
+		f := l.fetcher(place{topic, partition}, from, bytesFor(to-from))
 		for f.next < to {
 			records, err := f.fetch(ctx, to)
 			if err != nil {
@@ -176,6 +176,12 @@ func (l *Log) Range(ctx context.Context, topic string, partition int32, from, to
 			}
 		}
 	}
+}
+
+// bytesFor is how much to ask for at a time when so many records are wanted.
+func bytesFor(records int64) int32 {
+	const each = 256 // about what one takes
+	return int32(max(min(records, fetchBytes/each)*each, littleBytes))
 }
 
 // Names returns the topics of the log, sorted.

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -141,6 +143,7 @@ func TestExplainDemo(t *testing.T) {
 			t.Errorf("explain printed\n%s", text)
 		}
 		everyMoment(t, at, s)
+		byIndex(t, at, s)
 	}
 	paidFor(t, at, seen["confirmed"])
 	everyCause(t, at)
@@ -189,6 +192,45 @@ func everyMoment(t *testing.T, at string, s *history.Story) {
 		if string(was.Row) != string(e.Row.After) {
 			t.Errorf("%s after %s is\n%s, not\n%s", s.Order, e.Place, was.Row, e.Row.After)
 		}
+	}
+}
+
+// byIndex holds that an index which has the topics that anybody may read leads to the
+// same story as a scan.
+func byIndex(t *testing.T, at string, s *history.Story) {
+	t.Helper()
+	var index []history.Place
+	for _, about := range reading.AboutOrders(topology.Options{}.Names(), true) {
+		for _, e := range s.Events {
+			if e.Topic == about.Name {
+				index = append(index, e.Place)
+			}
+		}
+	}
+	views := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/orders/"+s.Order+"/places" {
+			t.Errorf("it was asked for %s", r.URL)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		if err := json.NewEncoder(w).Encode(index); err != nil {
+			t.Error(err)
+		}
+	}))
+	defer views.Close()
+	out, said := tally(t, ExitOK, "explain", s.Order, at, "--chain", "-o", "json", "--worker",
+		views.URL)
+	indexed := &history.Story{}
+	if err := json.Unmarshal([]byte(out), indexed); err != nil {
+		t.Fatalf("%v in\n%s", err, out)
+	}
+	if !strings.Contains(said, "found by index") || indexed.Cost.Records >= s.Cost.Records {
+		t.Errorf("the index spares nothing: %s after %d", said, s.Cost.Records)
+	}
+	indexed.Cost = s.Cost
+	got, err := json.Marshal(indexed)
+	want, err2 := json.Marshal(s)
+	if err != nil || err2 != nil || string(got) != string(want) {
+		t.Errorf("by an index it is\n%s\nby a scan\n%s", got, want)
 	}
 }
 

@@ -1,0 +1,58 @@
+package history_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"testing"
+
+	"tallystick/query/history"
+)
+
+// TestViews asks a worker where the records of an order are.
+func TestViews(t *testing.T) {
+	var status int
+	var kind, body, asked string
+	worker := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = r.URL.EscapedPath()
+		w.Header().Set("Content-Type", kind)
+		w.WriteHeader(status)
+		if _, err := w.Write([]byte(body)); err != nil {
+			t.Error(err)
+		}
+	}))
+	defer worker.Close()
+	find := func(answer int, contentType, text string) ([]history.Place, error) {
+		status, kind, body = answer, contentType, text
+		v := history.Views{Address: worker.URL}
+		return v.Find(t.Context(), "a/b c")
+	}
+	got, err := find(200, "application/json", `[{"topic":"orders","partition":2,"offset":7,"kind":"x"}]`)
+	if err != nil || !slices.Equal(got, []history.Place{{Topic: "orders", Partition: 2, Offset: 7}}) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if asked != "/orders/a%2Fb%20c/places" {
+		t.Errorf("it was asked for %s", asked)
+	}
+	if got, err := find(404, "application/problem+json", `{"title":"no such order"}`); err != nil ||
+		len(got) > 0 {
+		t.Errorf("an order that is not known: %v, %v", got, err)
+	}
+	for _, answer := range []struct {
+		status     int
+		kind, body string
+	}{
+		{404, "text/plain", "404 page not found"},
+		{500, "application/problem+json", "{}"},
+		{200, "application/json", "[{"},
+	} {
+		if _, err := find(answer.status, answer.kind, answer.body); !errors.Is(err, history.ErrViews) {
+			t.Errorf("%+v: %v", answer, err)
+		}
+	}
+	worker.Close()
+	if _, err := find(200, "", ""); !errors.Is(err, history.ErrViews) {
+		t.Errorf("a worker that is not there: %v", err)
+	}
+}
