@@ -3,6 +3,7 @@ package state
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"math"
 	"time"
@@ -36,12 +37,12 @@ func (db *DB) Commit(cs ...Commit) error {
 		return fmt.Errorf("state: commit: %w", err)
 	}
 	at := db.now()
-	keys, marks := make([][]string, len(cs)), make([]mark, len(cs))
+	changes, marks := make([]iter.Seq2[change, error], len(cs)), make([]mark, len(cs))
 	for i, c := range cs {
-		keys[i] = c.Table.freeze()
+		changes[i] = c.Table.freeze()
 		marks[i] = c.Table.nextMark(c.Offset, at)
 	}
-	if err := db.apply(cs, keys, marks); err != nil {
+	if err := db.apply(cs, changes, marks); err != nil {
 		for _, c := range cs {
 			c.Table.unfreeze()
 		}
@@ -81,7 +82,9 @@ func (db *DB) checkCommit(cs []Commit) error {
 }
 
 // apply writes one batch.
-func (db *DB) apply(cs []Commit, keys [][]string, marks []mark) error {
+func (db *DB) apply(
+	cs []Commit, changes []iter.Seq2[change, error], marks []mark,
+) error {
 	var size int64
 	for _, c := range cs {
 		size += c.Table.dirtyFrozen
@@ -89,23 +92,26 @@ func (db *DB) apply(cs []Commit, keys [][]string, marks []mark) error {
 	b := db.pebble.NewBatchWithSize(int(size) + len(cs)*64)
 	defer b.Close() //nolint:errcheck // a batch that was committed or dropped has nothing to report
 	for i, c := range cs {
-		// Only Commit changes what is frozen, and there is one Commit.
-		if err := c.Table.put(b, ordered(keys[i], c.Table.frozen), &marks[i]); err != nil {
+		if err := c.Table.put(b, changes[i], &marks[i]); err != nil {
 			return err
 		}
 	}
 	return b.Commit(pebble.NoSync)
 }
 
-// freeze moves the overlay to where Commit writes it from, and returns its
-// keys in order.
-func (t *Table) freeze() []string {
+// freeze moves the overlay to where Commit writes it from, and returns what it
+// changes.
+func (t *Table) freeze() iter.Seq2[change, error] {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	keys := t.sortedKeys()
+	keys, known := t.sortedKeys(), t.pending
 	t.frozen, t.dirtyFrozen = t.overlay, t.dirty
-	t.overlay, t.sorted, t.dirty = make(map[string][]byte, len(keys)), nil, 0
-	return keys
+	t.overlay, t.dirty = make(map[string][]byte, len(keys)), 0
+	t.sorted, t.pending = nil, nil
+	if known != nil {
+		return known.all
+	}
+	return t.changes(ordered(keys, t.frozen))
 }
 
 // unfreeze takes freeze back. Rows written since stay above the others.
@@ -120,7 +126,8 @@ func (t *Table) unfreeze() {
 		t.dirtyFrozen += rowBytes(k, v)
 		t.frozen[k] = v
 	}
-	t.overlay, t.sorted, t.dirty = t.frozen, nil, t.dirtyFrozen
+	t.overlay, t.dirty = t.frozen, t.dirtyFrozen
+	t.sorted, t.pending = nil, nil
 	t.frozen, t.dirtyFrozen = nil, 0
 }
 
@@ -140,5 +147,8 @@ func (t *Table) commit(m mark) {
 func (t *Table) nextMark(offset int64, at time.Time) mark {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return mark{offset: offset, at: at, count: t.mark.count + 1, soonest: math.MaxInt64}
+	return mark{
+		offset: offset, at: at, count: t.mark.count + 1, sum: t.mark.sum, summed: true,
+		soonest: math.MaxInt64,
+	}
 }

@@ -280,14 +280,23 @@ func look(fs vfs.FS) (got moment, err error) {
 	return got, nil
 }
 
+// errFingerprint means that rows are not those of which the table has kept the
+// fingerprint.
+var errFingerprint = errors.New("the fingerprint is of other rows")
+
 // contents reads a table by scan, and each row by key as well.
 func contents(table *Table) (tableState, error) {
 	got := tableState{table.Offset(), map[string]string{}}
+	var sum Fingerprint
 	for row, err := range table.Committed().All("") {
 		if err != nil {
 			return got, err
 		}
 		got.rows[row.Key] = string(row.Value)
+		sum.Add(row.Key, row.Value)
+	}
+	if sum != table.Fingerprint() {
+		return got, errFingerprint
 	}
 	for k, want := range got.rows {
 		if v, err := table.Get(k); err != nil || string(v) != want {

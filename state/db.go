@@ -182,19 +182,18 @@ func openPebble(dir string, p *pebble.Options) (*pebble.DB, error) {
 }
 
 // loadCatalogue reads which range belongs to whom, and writes the format into
-// a database that is new.
+// a database that is new or has an earlier one.
 func (db *DB) loadCatalogue(readOnly bool) error {
 	start, end := rangeSpan(catalogue)
 	it, err := db.pebble.NewIter(&pebble.IterOptions{LowerBound: start, UpperBound: end})
 	if err != nil {
 		return err
 	}
-	formatted := false
+	var format uint16
 	for ok := it.First(); ok; ok = it.Next() {
 		switch key := it.Key(); {
 		case key[4] == spaceFormat && len(it.Value()) == 2:
-			formatted = true
-			if binary.BigEndian.Uint16(it.Value()) > formatNow {
+			if format = binary.BigEndian.Uint16(it.Value()); format > formatNow {
 				return errors.Join(ErrFormat, it.Close())
 			}
 		case key[4] == spaceTable && len(key) == 9:
@@ -212,17 +211,18 @@ func (db *DB) loadCatalogue(readOnly bool) error {
 	if err := it.Close(); err != nil {
 		return err
 	}
-	if formatted {
-		return db.verify()
-	}
-	if len(db.held) > 0 {
+	if format != 0 {
+		if err := db.verify(); err != nil {
+			return err
+		}
+	} else if len(db.held) > 0 {
 		return fmt.Errorf("%w: tables without a format", errTorn)
 	}
-	if readOnly {
+	if readOnly || format == formatNow {
 		return nil
 	}
-	format := binary.BigEndian.AppendUint16(nil, formatNow)
-	return db.pebble.Set(spaceKey(catalogue, spaceFormat), format, &pebble.WriteOptions{
+	now := binary.BigEndian.AppendUint16(nil, formatNow)
+	return db.pebble.Set(spaceKey(catalogue, spaceFormat), now, &pebble.WriteOptions{
 		Sync: !db.inMemory,
 	})
 }

@@ -23,6 +23,11 @@
 // Nothing is ever set aside silently, and nothing that was set aside is
 // deleted.
 //
+// With each commit goes a fingerprint of all rows of the table; see package
+// fingerprint. Two tables that were made in different ways, by live commits, a
+// restore or a replay, can be compared by it, and a scan that comes to another one
+// tells of damage that neither checksums nor the count of commits have shown.
+//
 // With [Options.InMemory] there is no disk: every start reads the changelogs from
 // their beginning, and rows take memory for as long as the DB is open.
 //
@@ -35,7 +40,7 @@
 //	0 'f'           → format of the database, two bytes
 //	0 't' <number>  → identity of the table partition that owns the range
 //	n 'c'           → count of the commits, added up as merge operands
-//	n 'm'           → mark: changelog offset, commit time, expected count
+//	n 'm'           → mark: changelog offset, commit time, expected count, fingerprint
 //	n 'r' <key>     → row
 //	n 'd' <at><key> → nothing: the row's deadline, eight bytes, big endian
 //	n 'i' <entry><key> → nothing: an index entry of the row, escaped; see index.go

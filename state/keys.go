@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"tallystick/state/fingerprint"
 )
 
 // The spaces of a range; doc.go has the layout.
@@ -20,7 +22,7 @@ const (
 
 const (
 	catalogue  = 0 // the number of the catalogue's range
-	formatNow  = 1 // the format of the database that this code writes
+	formatNow  = 2 // the format of the database that this code writes
 	rowPrefix  = 5 // bytes before a row's key: range number and space
 	markBytes  = 24
 	noOffset   = -1
@@ -100,6 +102,8 @@ type mark struct {
 	offset int64     // of the last changelog record applied, or noOffset
 	at     time.Time // of the last commit, or zero
 	count  uint64    // of the commits, see integrity.go
+	sum    Fingerprint
+	summed bool // false in a mark of format 1, which had no fingerprint
 
 	soonest int64 // deadline among the rows committed with it; not stored
 }
@@ -109,18 +113,26 @@ func (m mark) encode() []byte {
 	if !m.at.IsZero() {
 		nano = m.at.UnixNano()
 	}
-	b := binary.BigEndian.AppendUint64(make([]byte, 0, markBytes), uint64(m.offset))
+	b := make([]byte, 0, markBytes+fingerprint.Bytes)
+	b = binary.BigEndian.AppendUint64(b, uint64(m.offset))
 	b = binary.BigEndian.AppendUint64(b, uint64(nano))
-	return binary.BigEndian.AppendUint64(b, m.count)
+	return m.sum.Append(binary.BigEndian.AppendUint64(b, m.count))
 }
 
 func parseMark(b []byte) (mark, error) {
-	if len(b) != markBytes {
+	if len(b) != markBytes && len(b) != markBytes+fingerprint.Bytes {
 		return mark{}, errEncoding
 	}
 	m := mark{
 		offset: int64(binary.BigEndian.Uint64(b)),
 		count:  binary.BigEndian.Uint64(b[16:]),
+		summed: len(b) > markBytes,
+	}
+	if m.summed {
+		var err error
+		if m.sum, err = fingerprint.Read(b[markBytes:]); err != nil {
+			return mark{}, err
+		}
 	}
 	if nano := int64(binary.BigEndian.Uint64(b[8:])); nano != 0 {
 		m.at = time.Unix(0, nano)

@@ -124,6 +124,25 @@ func (m *machine) index(t *rapid.T) {
 	}
 }
 
+// pending compares the fingerprint of what the processor sees.
+func (m *machine) pending(t *rapid.T) {
+	for i, table := range m.tables {
+		got, err := table.PendingFingerprint()
+		if want := fingerprintOf(m.seen[i]); err != nil || got != want {
+			t.Fatalf("table %d: got pending fingerprint %s of %d rows, %v, want %s of %d", i, got,
+				got.Rows(), err, want, want.Rows())
+		}
+	}
+}
+
+func fingerprintOf(rows map[string]string) state.Fingerprint {
+	var sum state.Fingerprint
+	for k, v := range rows {
+		sum.Add(k, []byte(v))
+	}
+	return sum
+}
+
 func (m *machine) reopen(t *rapid.T) {
 	if err := m.db.Close(); err != nil {
 		t.Fatal(err)
@@ -260,6 +279,10 @@ func (m *machine) check(t *rapid.T) {
 		if !maps.Equal(got, m.committed[i]) {
 			t.Fatalf("table %d: got %v, want %v", i, got, m.committed[i])
 		}
+		if got, want := table.Fingerprint(), fingerprintOf(m.committed[i]); got != want {
+			t.Fatalf("table %d: got fingerprint %s of %d rows, want %s of %d", i, got, got.Rows(),
+				want, want.Rows())
+		}
 		last := ""
 		for k, v := range table.Dirty() {
 			if cmp.Compare(last, k) > 0 {
@@ -287,7 +310,7 @@ func TestTableIsAMap(t *testing.T) {
 			"": m.check, "set": m.set, "set2": m.set, "delete": m.delete, "commit": m.commit,
 			"commit2": m.commit, "rollback": m.rollback, "restore": m.restore, "reset": m.reset,
 			"get": m.get, "get2": m.get, "scan": m.scan, "reopen": m.reopen, "due": m.due,
-			"index": m.index,
+			"index": m.index, "pending": m.pending,
 		})
 	})
 }

@@ -104,6 +104,9 @@ func (v View) Snapshot() (*Snapshot, error) {
 	if err != nil {
 		return nil, errors.Join(t.failed("read", t.db.check(err)), s.Close())
 	}
+	if !s.mark.summed { // nobody writes here, or a mark would have been written
+		s.mark.sum = t.Fingerprint()
+	}
 	return s, nil
 }
 
@@ -205,6 +208,9 @@ func (s *Snapshot) some(bounds *pebble.IterOptions) ([]pair, error) {
 	}
 	return some, nil
 }
+
+// Fingerprint returns the fingerprint of the rows in the snapshot.
+func (s *Snapshot) Fingerprint() Fingerprint { return s.mark.sum }
 
 // Close releases the snapshot.
 func (s *Snapshot) Close() error { return s.t.db.reads.close(s.snap) }

@@ -106,7 +106,7 @@ func (r *Restore) Commit(offset int64) error {
 	m := t.nextMark(offset, t.db.now())
 	b := t.db.pebble.NewBatchWithSize(r.bytes + 64)
 	r.sort()
-	err := t.put(b, r.last(), &m)
+	err := t.put(b, t.changes(r.last()), &m)
 	if err == nil {
 		t.filter.addAll(r.last()) // before anybody can read them
 		err = b.Commit(pebble.NoSync)
@@ -120,6 +120,7 @@ func (r *Restore) Commit(offset int64) error {
 	t.mu.Lock()
 	t.mark = m
 	t.soonest = min(t.soonest, m.soonest)
+	t.pending = nil
 	t.mu.Unlock()
 	return nil
 }

@@ -33,6 +33,7 @@ type Table struct {
 	overlay     map[string][]byte // nil value: deleted
 	frozen      map[string][]byte // the overlay that a Commit is writing, or nil
 	sorted      []string          // the overlay's keys, or nil if it has changed
+	pending     *pending          // what the overlay changes, or nil if it is not known
 	dirty       int64             // bytes in the overlay
 	dirtyFrozen int64             // bytes in frozen
 	mark        mark
@@ -47,7 +48,7 @@ type Table struct {
 }
 
 func (db *DB) openTable(h held) (*Table, error) {
-	m, err := db.loadMark(h.number)
+	m, err := db.summedMark(h)
 	if err != nil {
 		return nil, db.check(err)
 	}
@@ -125,7 +126,7 @@ func (t *Table) Reset(reason string) error {
 		return t.failed("reset", t.db.check(err))
 	}
 	t.mu.Lock()
-	t.mark = mark{offset: noOffset, count: count}
+	t.mark = mark{offset: noOffset, count: count, summed: true}
 	t.resets++
 	t.soonest = unknown
 	t.mu.Unlock()
@@ -192,6 +193,7 @@ func (t *Table) write(key string, value []byte) error {
 	}
 	t.dirty += rowBytes(key, value)
 	t.overlay[key] = value
+	t.pending = nil
 	if !ok {
 		t.sorted = nil
 	}
@@ -235,7 +237,8 @@ func (t *Table) DirtyBytes() int64 {
 func (t *Table) Rollback() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.overlay, t.sorted, t.dirty = map[string][]byte{}, nil, 0
+	t.overlay, t.dirty = map[string][]byte{}, 0
+	t.sorted, t.pending = nil, nil
 }
 
 // replace makes the table unusable, because another identity has its range.

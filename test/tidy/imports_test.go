@@ -55,7 +55,7 @@ var rooms = []room{
 	{name: "engine/journal"},
 	{name: "query", imports: []string{
 		"tallystick/engine/journal", "tallystick/schemas", "tallystick/topology", "tallystick/processors",
-		"tallystick/query/views",
+		"tallystick/state/fingerprint", "tallystick/query/views",
 		"github.com/twmb/franz-go", "google.golang.org/protobuf", "golang.org/x/sync",
 	}},
 	{name: "query/views", imports: []string{
