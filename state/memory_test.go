@@ -65,7 +65,8 @@ func TestInMemoryDrops(t *testing.T) {
 	if got := committed(t, table); len(got) > 0 || table.Offset() != -1 {
 		t.Errorf("after Reset: %v at %d", got, table.Offset())
 	}
-	if said := log.String(); !strings.Contains(said, "table dropped") || strings.Contains(said, "aside") {
+	said := log.String()
+	if !strings.Contains(said, "table dropped") || strings.Contains(said, "aside") {
 		t.Errorf("log: %s", said)
 	}
 }

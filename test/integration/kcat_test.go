@@ -14,6 +14,7 @@ import (
 	"tallystick/cmd/tally/app"
 	"tallystick/engine"
 	"tallystick/schemas/tallyv1"
+	"tallystick/test/kafkatest"
 )
 
 // TestKcat feeds an order and its payment by kcat, as the documentation shows,
@@ -78,7 +79,9 @@ func TestKcatAsItComes(t *testing.T) {
 }
 
 // eachWithKcat is for tests that need kcat. The fake will do for it under -short.
-func eachWithKcat(t *testing.T, test func(*testing.T, *stage)) {
+func eachWithKcat(
+	t *testing.T, test func(*testing.T, *stage), options ...kafkatest.Option,
+) {
 	t.Helper()
 	if _, err := exec.LookPath("kcat"); err != nil {
 		if os.Getenv("KAFKA_TESTS") == "required" {
@@ -86,7 +89,7 @@ func eachWithKcat(t *testing.T, test func(*testing.T, *stage)) {
 		}
 		t.Skipf("needs kcat, a package of Debian and others: %v", err)
 	}
-	each(t, test)
+	each(t, test, options...)
 }
 
 // kcat runs kcat to its end and returns what it wrote.
