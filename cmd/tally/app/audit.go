@@ -87,26 +87,31 @@ func differences(report *audit.Report) error {
 func (m *Main) auditCluster(
 	ctx context.Context, s *settings, cl *kgo.Client, g engine.Guarantee, r rules,
 ) (*audit.Report, error) {
-	names := s.names()
 	var read atomic.Int64
 	p := m.ticker(s, func() string { return "auditing: " + count(read.Load(), "record") })
 	defer p.stop()
-	return audit.Cluster(ctx, cl, audit.Options{
+	return audit.Cluster(ctx, cl, auditOptions(s.wiring(), g, r, func(n int64) { read.Add(n) }))
+}
+
+// auditOptions say how to audit what workers of these settings do.
+func auditOptions(
+	w wiring, g engine.Guarantee, r rules, progress func(records int64),
+) audit.Options {
+	names := w.names
+	return audit.Options{
 		Topics: audit.Topics{
-			Orders: names.Orders, Payments: s.wiring().joined(), Corrections: names.Corrections,
+			Orders: names.Orders, Payments: w.joined(), Corrections: names.Corrections,
 			Confirmations: names.Confirmations, Exceptions: names.Exceptions,
 			Table: names.ConfirmTable, DeadLetters: names.DeadLetters,
 			Group: names.ConfirmGroup, Journal: names.Journal(topology.Confirm),
 		},
-		Causes: &causes.Options{
-			Map: s.wiring().topology, Names: names, Chain: s.Chain,
-		},
-		Rules:    r.confirming(s.wiring(), g),
+		Causes:   &causes.Options{Map: w.topology, Names: names, Chain: w.chain},
+		Rules:    r.confirming(w, g),
 		Retries:  names.Retry(topology.Confirm),
 		Retried:  retried,
 		Patience: patience,
-		Progress: func(n int64) { read.Add(n) },
-	})
+		Progress: progress,
+	}
 }
 
 // writeReport writes a report for people.

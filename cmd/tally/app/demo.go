@@ -156,16 +156,28 @@ func (st *stage) play(ctx context.Context, cl *kgo.Client) (*audit.Report, error
 	if err != nil {
 		return nil, err
 	}
-	w, err := st.m.newWorker(ctx, st.workerConfig())
+	c := st.workerConfig()
+	if c.door, err = st.m.door(ctx, "127.0.0.1:0", reaching{}); err != nil {
+		return nil, err
+	}
+	defer c.door.close()
+	w, err := st.m.newWorker(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	defer w.close(ctx, st.logger()) //nolint:errcheck // its directory goes as well
-	server, err := st.m.listen(ctx, w, "demo", "127.0.0.1:0", st.logger())
+	if err := st.m.addPage(w, c, cl); err != nil {
+		return nil, err
+	}
+	if err := st.m.addAPI(w, c, cl); err != nil {
+		return nil, err
+	}
+	server, err := st.m.listen(w, "demo", c.door, st.logger())
 	if err != nil {
 		return nil, err
 	}
 	defer server.close()
+	st.point(server)
 	working, stop := context.WithCancel(ctx)
 	defer stop()
 	g, working := errgroup.WithContext(working)
@@ -239,10 +251,12 @@ func (st *stage) act(
 		}
 		said.write(st.m.Stdout)
 	}
+	auditing := st.m.Now()
 	report, err := st.m.auditCluster(ctx, st.s, cl, engine.ExactlyOnce, defaultRules())
 	if err != nil {
 		return nil, err
 	}
+	w.page.Audited(report, st.m.Now().Sub(auditing))
 	result := demonstrated{
 		report, st.d.made.seed, sent.Records, stats.Transactions, took.Seconds(),
 		float64(sent.Records) / max(took.Seconds(), 0.001),
@@ -273,6 +287,13 @@ func (st *stage) finish(ctx context.Context, w *worker, sent int64) error {
 	return nil
 }
 
+// point says where the page is, for a demo that goes on for long enough to look at it.
+func (st *stage) point(server *server) {
+	if st.d.serve {
+		st.say("the page of it all: http://%s/", server.address)
+	}
+}
+
 // hold keeps everything up until the demo is interrupted.
 func (st *stage) hold(ctx context.Context, server *server) {
 	brokers, chain := strings.Join(st.s.Brokers, ","), ""
@@ -280,7 +301,8 @@ func (st *stage) hold(ctx context.Context, server *server) {
 		chain = " --chain"
 	}
 	fmt.Fprintf(st.m.Stderr, `
-broker %[1]s and worker %[2]s stay up; end with Ctrl-C. Try:
+broker %[1]s and worker %[2]s stay up; end with Ctrl-C.
+The page is at http://%[2]s/, an order at http://%[2]s/#/order/o%[4]d-000001. Try:
   tally table scan --limit 3 --brokers %[1]s --worker %[2]s
   tally audit --brokers %[1]s%[3]s
   tally order show o%[4]d-000001 --brokers %[1]s%[3]s

@@ -52,16 +52,27 @@ func (st *stage) playChain(ctx context.Context, cl *kgo.Client) (*audit.Report, 
 	}
 	defer outside.close()
 	c := st.chainConfig(outside)
+	if c.door, err = st.m.door(ctx, "127.0.0.1:0", reaching{}); err != nil {
+		return nil, err
+	}
+	defer c.door.close()
 	w, err := st.m.newWorker(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	defer w.close(ctx, c.log) //nolint:errcheck // its directory goes as well
-	server, err := st.m.listen(ctx, w, "demo", "127.0.0.1:0", st.logger())
+	if err := st.m.addPage(w, c, cl); err != nil {
+		return nil, err
+	}
+	if err := st.m.addAPI(w, c, cl); err != nil {
+		return nil, err
+	}
+	server, err := st.m.listen(w, "demo", c.door, st.logger())
 	if err != nil {
 		return nil, err
 	}
 	defer server.close()
+	st.point(server)
 	follow := newFollower(c.wiring)
 	listener, err := st.m.connect(ctx, st.s, follow.options()...)
 	if err != nil {
@@ -156,10 +167,12 @@ func (st *chainStage) act(
 	if st.s.Output != outputJSON {
 		st.tell(st.m.Stdout)
 	}
+	auditing := st.m.Now()
 	report, err := st.m.auditCluster(ctx, st.s, cl, engine.ExactlyOnce, st.c.rules)
 	if err != nil {
 		return nil, err
 	}
+	st.w.page.Audited(report, st.m.Now().Sub(auditing))
 	c := st.follow.counts()
 	result := demonstratedChain{
 		Report: report, Outcomes: outcomes(report, c), Ends: c.Ends,

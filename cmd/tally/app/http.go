@@ -43,22 +43,17 @@ type server struct {
 // off is the address that asks for no server.
 const off = "off"
 
-// listen takes the address and notes it in the state directory, if there is one.
-// The caller closes the server.
-func (m *Main) listen(
-	ctx context.Context, w *worker, instance, address string, log *slog.Logger,
-) (*server, error) {
-	if address == off || address == "" {
+// listen answers for the worker behind the door, and notes its address in the state
+// directory, if there is one. The caller closes the server.
+func (m *Main) listen(w *worker, instance string, d *door, log *slog.Logger) (*server, error) {
+	if d.listener == nil {
 		return &server{log: log}, nil
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
-	if err != nil {
-		return nil, hinted("choose another --http, or --http off", "http: %w", err)
-	}
 	s := &server{
-		address: listener.Addr().String(), listener: listener, log: log,
+		address: d.address, listener: d.listener, log: log,
 		http: &http.Server{
 			Handler: w.handler(instance), ReadHeaderTimeout: 5 * time.Second,
+			IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		},
 	}
@@ -66,7 +61,7 @@ func (m *Main) listen(
 		s.note = filepath.Join(w.dir, workerFile)
 		note := workerNote{s.address, os.Getpid(), w.groups(), instance}
 		if err := writeNote(s.note, note); err != nil {
-			return nil, errors.Join(err, listener.Close())
+			return nil, err
 		}
 	}
 	log.Info("http", "address", s.address)
@@ -143,6 +138,12 @@ func (w *worker) handler(instance string) http.Handler {
 		fmt.Fprintln(out, "ok")
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
+	if w.page != nil {
+		w.page.Register(mux)
+	}
+	if w.api != nil {
+		w.api.server.Register(mux)
+	}
 	mux.Handle("GET /tables", local(w.listTables))
 	mux.Handle("GET /tables/{group}/{partition}/rows", local(w.dumpTable))
 	mux.Handle("GET /tables/{group}/{partition}/row", local(w.getRow))

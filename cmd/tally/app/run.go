@@ -37,6 +37,7 @@ type running struct {
 	leave, oldBrokers, park      bool
 	rules                        rules
 	sending                      sending
+	reaching                     reaching
 	cacheMiB, rowCacheMiB        int64
 	// placed and sized tell that a directory and a size of the cache were named.
 	placed, sized bool
@@ -75,6 +76,7 @@ func (m *Main) runCommand(s *settings) *cobra.Command {
 	r.register(cmd)
 	r.rules.register(cmd)
 	r.sending.register(cmd)
+	r.reaching.register(cmd)
 	return cmd
 }
 
@@ -207,9 +209,19 @@ func (m *Main) work(ctx context.Context, s *settings, r *running) error {
 	if err := s.ready(ctx, cl, s.topology(shape{}).Part(c.services...)); err != nil {
 		return err
 	}
+	if c.door, err = m.door(ctx, r.http, r.reaching); err != nil {
+		return err
+	}
+	defer c.door.close()
 	w, err := m.newWorker(ctx, c)
 	if err != nil {
 		return err
+	}
+	if err := m.addPage(w, c, cl); err != nil {
+		return errors.Join(err, w.close(ctx, c.log))
+	}
+	if err := m.addAPI(w, c, cl); err != nil {
+		return errors.Join(err, w.close(ctx, c.log))
 	}
 	c.log.Info("worker begins", "groups", w.groups(), "instance", c.instance,
 		"state", cmp.Or(c.dir, stateMemory), "guarantee", c.guarantee.String(), "interval", c.interval,
@@ -235,7 +247,7 @@ var errIdle = errors.New("nothing to do")
 func (m *Main) serve(
 	ctx context.Context, w *worker, c workerConfig, r *running, cl *kgo.Client,
 ) error {
-	server, err := m.listen(ctx, w, c.instance, r.http, c.log)
+	server, err := m.listen(w, c.instance, c.door, c.log)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tallystick/engine"
+	"tallystick/query/page"
 	"tallystick/schemas"
 	"tallystick/state"
 )
@@ -26,8 +27,10 @@ import (
 type worker struct {
 	units  []*unit
 	db     *state.DB
-	dir    string    // empty if the tables are in memory
-	sender *dispatch // nil unless notify is among them
+	dir    string     // empty if the tables are in memory
+	sender *dispatch  // nil unless notify is among them
+	page   *page.Page // nil if it has none
+	api    *served    // nil unless views are among them, behind a door
 }
 
 // A unit is one processor of a worker: its graph and the engine that runs it.
@@ -46,6 +49,7 @@ type workerConfig struct {
 	client      []kgo.Opt
 	processors  []processor
 	services    []string
+	door        *door // where it answers over HTTP
 	sending     sending
 	dir         string // empty for tables in memory
 	instance    string
@@ -90,6 +94,7 @@ func (m *Main) newWorker(ctx context.Context, c workerConfig) (*worker, error) {
 		c.log.Warn("tables were set aside and are restored from their changelogs", "aside", aside)
 	}
 	w := &worker{db: db, dir: c.dir}
+	c.viewing(w)
 	for _, p := range c.processors {
 		if p.sends {
 			if w.sender, err = c.newDispatch(ctx, m.Now); err != nil {
@@ -146,6 +151,12 @@ func (c workerConfig) newUnit(p processor, db *state.DB) (*unit, error) {
 // names the one that did not go on.
 func (w *worker) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
+	if w.page != nil {
+		g.Go(func() error {
+			w.page.Run(ctx)
+			return nil
+		})
+	}
 	for _, u := range w.units {
 		g.Go(func() error {
 			if err := u.engine.Run(ctx, u.graph); err != nil {
@@ -224,6 +235,9 @@ func (u *unit) inputs() []string {
 func (w *worker) close(ctx context.Context, log *slog.Logger) error {
 	if w.sender != nil {
 		w.sender.close(ctx, log)
+	}
+	if w.api != nil {
+		w.api.close()
 	}
 	if err := w.db.Close(); err != nil {
 		return fmt.Errorf("state: close: %w", err)

@@ -1,0 +1,94 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"tallystick/engine"
+	"tallystick/query/audit"
+	"tallystick/query/history"
+	"tallystick/query/page"
+	"tallystick/topology"
+)
+
+// addPage gives the worker its page. The client must outlive the worker.
+func (m *Main) addPage(w *worker, c workerConfig, cl *kgo.Client) error {
+	n := c.names
+	cfg := page.Config{
+		Topology: c.topology, DeadLetters: n.DeadLetters, Instance: c.instance,
+		Brokers: strings.Join(c.brokers, ", "), Client: cl, StreamTime: engine.StreamTime,
+		Letter: pageLetter, Commands: []string{n.OrderCommands, n.InventoryRequests},
+		Local: local, Now: m.Now, Log: c.log,
+		Story: func(ctx context.Context, order string) (*history.Story, error) {
+			return m.story(ctx, cl, c, order)
+		},
+		Audit: func(ctx context.Context, read func(int64)) (*audit.Report, error) {
+			return audit.Cluster(ctx, cl, auditOptions(c.wiring, c.guarantee, c.rules, read))
+		},
+	}
+	if u, ok := w.unit(n.Group(topology.Confirm)); ok {
+		cfg.Buffers = &confirmBuffers{engine: u.engine, adm: kadm.NewClient(cl), table: u.table()}
+	}
+	var err error
+	w.page, err = page.New(cfg)
+	return err
+}
+
+// story reads the story of an order from the topics.
+func (m *Main) story(
+	ctx context.Context, cl *kgo.Client, c workerConfig, order string,
+) (*history.Story, error) {
+	r, err := history.Open(ctx, cl, history.Options{
+		Topology: c.topology, Names: c.names, Chain: c.chain,
+		Rules:   c.rules.confirming(c.wiring, c.guarantee),
+		Retried: retried, Patience: pagePatience,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r.Story(ctx, order)
+}
+
+const (
+	// pagePatience is how long somebody before a page waits for an open transaction.
+	pagePatience = 5 * time.Second
+	// pageValue is how much of a dead letter's value a page shows.
+	pageValue = 2 << 10
+)
+
+// printable tells whether bytes are text.
+func printable(b []byte) bool {
+	return utf8.Valid(b) && !bytes.ContainsFunc(b, func(r rune) bool {
+		return !unicode.IsPrint(r) && !unicode.IsSpace(r)
+	})
+}
+
+// pageLetter reads a dead letter as the page shows it.
+func pageLetter(r *kgo.Record) (page.Letter, error) {
+	l, err := engine.ReadLetter(r)
+	if err != nil {
+		return page.Letter{}, err
+	}
+	out := page.Letter{
+		Place:  fmt.Sprintf("%s/%d/%d", r.Topic, r.Partition, r.Offset),
+		Record: fmt.Sprintf("%s/%d/%d", l.Topic, l.Partition, l.Offset),
+		When:   r.Timestamp.UTC(), Group: l.Group, Class: l.Class, Reason: l.Reason,
+		Key: oneLine(string(l.Key)), Bytes: l.ValueBytes, Attempt: l.Attempt,
+	}
+	if printable(l.Value) {
+		out.Value = cut(string(l.Value), pageValue)
+		return out, nil
+	}
+	out.Hex = true
+	out.Value = hex.Dump(l.Value[:min(len(l.Value), pageValue/4)])
+	return out, nil
+}
