@@ -22,11 +22,8 @@ type Partition struct {
 	// reached is how far the clocks are after what was taken last, clock how far they
 	// were at most.
 	reached, clock int64
-	// late are the keys whose deadline came when all was taken, with what the table has
-	// for them.
-	late map[string]int64
-	// ended says that all was taken.
-	ended bool
+	// deadlines are those that the table has for the keys that differ.
+	deadlines map[string]int64
 	// held counts, by key, the dead letters that nobody has dealt with.
 	held map[string]int
 	// outside are the keys of orders that were not asked for.
@@ -46,7 +43,8 @@ func NewPartition(o Options) *Partition {
 	}
 	return &Partition{
 		o: o, rows: rows{}, sides: newComparison(o.Rules.RepeatSpeech), report: NewReport(),
-		late: map[string]int64{}, held: map[string]int{}, outside: map[string]bool{}, inFlight: map[string]bool{},
+		deadlines: map[string]int64{}, held: map[string]int{}, outside: map[string]bool{},
+		inFlight: map[string]bool{},
 	}
 }
 
@@ -244,9 +242,6 @@ func (p *Partition) advance(now int64) error {
 // lapse lets the deadline of a row come.
 func (p *Partition) lapse(key string, at int64) error {
 	p.report.Fired++
-	if p.ended {
-		p.late[key] = 0
-	}
 	if err := p.step(key, confirm.Lapsed{OrderID: key, At: at}); err != nil {
 		return err
 	}
@@ -270,23 +265,28 @@ func (p *Partition) Came(o Output, r *kgo.Record) {
 
 // End lets time go on, if that is asked for, when all was taken.
 func (p *Partition) End() error {
-	p.ended = true
 	if err := p.advance(p.reached); err != nil || p.o.Until.IsZero() {
 		return err
 	}
 	return p.advance(p.o.Until.UnixMicro())
 }
 
-// Late tells whether deadlines came when all was taken. Workers may not have come
-// to them yet: their table, given to Row, tells for which.
-func (p *Partition) Late() bool { return len(p.late) > 0 }
+// Differs tells, when all was taken and all has come, whether anything differs. It
+// may be that workers have not come to a deadline yet: their table, which can then
+// be given to Row, tells for which orders.
+func (p *Partition) Differs() bool {
+	for _, l := range p.sides.open {
+		p.deadlines[l.key] = 0
+	}
+	return len(p.deadlines) > 0
+}
 
 // Row takes in a record of the table's changelog.
 func (p *Partition) Row(r *kgo.Record) error {
-	if _, asked := p.late[string(r.Key)]; !asked {
+	if _, asked := p.deadlines[string(r.Key)]; !asked {
 		return nil
 	}
-	p.late[string(r.Key)] = 0
+	p.deadlines[string(r.Key)] = 0
 	if r.Value == nil {
 		return nil
 	}
@@ -294,7 +294,7 @@ func (p *Partition) Row(r *kgo.Record) error {
 	if err != nil {
 		return fmt.Errorf("%s/%d@%d: %w", r.Topic, r.Partition, r.Offset, err)
 	}
-	p.late[string(r.Key)] = row.Deadline
+	p.deadlines[string(r.Key)] = row.Deadline
 	return nil
 }
 
@@ -310,7 +310,7 @@ func (p *Partition) Again(o Output, r *kgo.Record) { p.sides.again(o, r) }
 func (p *Partition) Close() *Report {
 	ranged := !p.o.From.IsZero() || !p.o.To.IsZero()
 	p.report.Rows = int64(len(p.rows))
-	for key, deadline := range p.late {
+	for key, deadline := range p.deadlines {
 		if deadline != 0 && deadline <= p.clock {
 			p.inFlight[key] = true
 		}

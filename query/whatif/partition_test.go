@@ -18,7 +18,7 @@ func TestSame(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		rules := drawRules(rt, "rules")
 		rules.RepeatSpeech = rapid.IntRange(0, 4).Draw(rt, "repeats") == 0
-		w := drawWorld(rt, rules)
+		w := drawRestless(rt, rules)
 		if r := w.compare(t, options(rules)); r.Whatif != whatif.Same || r.OrderCount != 0 {
 			rt.Fatalf("%s", text(r))
 		}
@@ -89,6 +89,9 @@ func TestTampered(t *testing.T) {
 		}
 		i := rapid.IntRange(0, len(*log)-1).Draw(rt, "record")
 		r := *(*log)[i]
+		if w.overdue(string(r.Key)) {
+			rt.Skip("the order is not looked at")
+		}
 		what := rapid.SampledFrom([]string{
 			whatif.Repeated, whatif.Extra, whatif.Missing,
 		}).Draw(rt, "what")
@@ -126,7 +129,7 @@ func story(t *testing.T) *world {
 		w.pay("b", 60, 7)
 		w.place("d", 200, 1)
 		w.pay("d", 200, 1)
-		w.fire()
+		w.fire(100)
 	})
 	return w
 }

@@ -50,8 +50,9 @@ type Report struct {
 	Fired int64 `json:"fired"`
 	// Rows is how many rows the replay ends with.
 	Rows int64 `json:"rows"`
-	// InFlight is how many orders were left out because a worker was at them, and
-	// Unprocessed how many records no worker has come to yet.
+	// InFlight is how many orders were left out because a worker was at them, or has
+	// yet to come to their deadline, and Unprocessed how many records no worker has
+	// come to yet.
 	InFlight    int64 `json:"in_flight"`
 	Unprocessed int64 `json:"unprocessed"`
 

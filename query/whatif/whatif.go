@@ -28,7 +28,7 @@ import (
 
 // Topics names what is replayed, and what came out of it.
 type Topics struct {
-	Orders, Payments, Confirmations, Exceptions, Journal string
+	Orders, Payments, Confirmations, Exceptions, Table, Journal string
 	// Corrections has what an operator corrected; empty if there is no such topic.
 	Corrections string
 	// Retries has what was done about dead letters; empty if there is no such topic.
@@ -85,7 +85,7 @@ func Cluster(ctx context.Context, cl *kgo.Client, o Options) (*Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("whatif: %w", err)
 	}
-	said, err := replay.Open(ctx, cl, o.Patience, t.Confirmations, t.Exceptions)
+	said, err := replay.Open(ctx, cl, o.Patience, t.Confirmations, t.Exceptions, t.Table)
 	if err != nil {
 		return nil, fmt.Errorf("whatif: %w", err)
 	}
@@ -117,7 +117,7 @@ func (t Topics) joined() []string {
 type reader struct {
 	Options
 	before *replay.Log // the journal, before anything else was looked at
-	said   *replay.Log // outputs
+	said   *replay.Log // outputs and table
 	came   *replay.Log // inputs and journal
 }
 
@@ -128,6 +128,10 @@ func (r *reader) all(ctx context.Context) (*Report, error) {
 		if m := r.came.Partitions(topic); m != n {
 			return nil, fmt.Errorf("%w: %s has %d, %s has %d", ErrUneven, r.Topics.Orders, n, topic, m)
 		}
+	}
+	if m := r.said.Partitions(r.Topics.Table); m != n {
+		return nil, fmt.Errorf("%w: %s has %d, %s has %d", ErrUneven, r.Topics.Orders, n,
+			r.Topics.Table, m)
 	}
 	asked := r.Options.Partitions
 	if asked == nil {
@@ -175,6 +179,16 @@ func (r *reader) partition(ctx context.Context, number, n int32) (*Report, error
 	for i := range outputs {
 		for outputs[i].open {
 			if err := outputs[i].read(p); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if p.Differs() {
+		for record, err := range r.said.Records(ctx, r.Topics.Table, number) {
+			if err == nil {
+				err = p.Row(record)
+			}
+			if err != nil {
 				return nil, err
 			}
 		}

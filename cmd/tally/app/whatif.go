@@ -98,9 +98,8 @@ func (m *Main) whatifOptions(s *settings, q *supposition) (whatif.Options, error
 	o := whatif.Options{
 		Topics: whatif.Topics{
 			Orders: names.Orders, Payments: s.wiring().joined(), Confirmations: names.Confirmations,
-			Corrections: names.Corrections,
-			Exceptions:  names.Exceptions, Journal: names.Journal(topology.Confirm),
-			Retries: names.Retry(topology.Confirm),
+			Corrections: names.Corrections, Exceptions: names.Exceptions, Table: names.ConfirmTable,
+			Journal: names.Journal(topology.Confirm), Retries: names.Retry(topology.Confirm),
 		},
 		Rules:   q.rules.confirming(s.wiring(), g),
 		Parking: q.park, Retried: retried, Partitions: q.partitions, Patience: patience,
@@ -225,7 +224,7 @@ func writeDiffering(w io.Writer, r *whatif.Report, took time.Duration) error {
 		n    int64
 		text string
 	}{
-		{r.InFlight, "in flight: orders that a worker was at"},
+		{r.InFlight, "in flight: orders that a worker was at, or has yet to come to"},
 		{r.Unprocessed, "unprocessed: records that no worker has come to yet"},
 		{r.UnreadableCount, "processed, and now refused"},
 	} {
