@@ -64,9 +64,9 @@ func (e *Engine) Partition(key string) (int32, error) {
 	return keyhash.Partition([]byte(key), n), nil
 }
 
-// Partitions returns how many partitions the table has, or 0 while that is not
+// Width returns how many partitions the table has in all, or 0 while that is not
 // known.
-func (e *Engine) Partitions() int32 { return e.width.Load() }
+func (e *Engine) Width() int32 { return e.width.Load() }
 
 // Peers returns the addresses by partition of the group's table, each the
 // [Config.Advertise] of the worker that has the partition, this one's included. A

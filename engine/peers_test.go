@@ -76,8 +76,8 @@ func TestPeersSayNothing(t *testing.T) {
 		key := fmt.Sprintf("k%d", i)
 		w.send(leftTopic, key+"=l")
 		p, err := one.e.Partition(key)
-		if err != nil || one.e.Partitions() != testParts {
-			t.Fatalf("%d of %d partitions, %v", p, one.e.Partitions(), err)
+		if err != nil || one.e.Width() != testParts {
+			t.Fatalf("%d of %d partitions, %v", p, one.e.Width(), err)
 		}
 	}
 	w.eventually("all rows are there", func() bool { return len(one.local()) == 100 })
