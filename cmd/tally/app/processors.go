@@ -65,6 +65,8 @@ type wiring struct {
 	effects   func(context.Context, []engine.Effect)
 	// changes is told what the views have taken in; nil where nobody follows them.
 	changes func(context.Context, []engine.Effect)
+	// advertise is where other workers find the views of this one; empty for nowhere.
+	advertise string
 }
 
 // repeats tells that processors have to say again what may have been lost.

@@ -31,6 +31,8 @@ func viewsProcessor() processor {
 			return views.Define(w.viewTopics(), wrap)
 		},
 		engine: func(w wiring, c *engine.Config) {
+			c.Advertise = w.advertise
+			c.Index = &engine.Index{Entries: views.Entries, Version: views.IndexVersion}
 			follow := w.changes
 			if follow == nil { // nobody does
 				follow = func(context.Context, []engine.Effect) {}
