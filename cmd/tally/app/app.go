@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/term"
 )
 
 // Exit codes of the process. Only a verb that did all of its work exits with
@@ -38,6 +39,9 @@ type Main struct {
 	// rewrite its own line. Width is the terminal's, 0 when unknown.
 	Terminal bool
 	Width    func() int
+	// Answers is read where a verb asks something on the terminal; nil where nobody
+	// can be asked.
+	Answers io.Reader
 	// Ready is told the addresses of what a verb serves, when it serves it.
 	// Nil where nobody asks.
 	Ready func(Serving)
@@ -53,6 +57,9 @@ type Serving struct {
 func New(out, err io.Writer) *Main {
 	m := &Main{Stdout: out, Stderr: err, LookupEnv: os.LookupEnv, Now: time.Now}
 	m.Terminal, m.Width = terminal(err)
+	if m.Terminal && term.IsTerminal(int(os.Stdin.Fd())) {
+		m.Answers = os.Stdin
+	}
 	return m
 }
 
@@ -107,6 +114,7 @@ func (m *Main) root() *cobra.Command {
 	}
 	for _, verb := range []func(*settings) *cobra.Command{
 		m.demoCommand, m.runCommand, m.topicsCommand, m.loadCommand, m.orderCommand,
+		m.correctCommand,
 		m.tableCommand, m.explainCommand, m.stateCommand, m.auditCommand, m.whatifCommand,
 		m.deadLettersCommand, m.graphCommand, m.benchCommand, m.versionCommand,
 	} {
