@@ -70,6 +70,8 @@ type Report struct {
 	// Unprocessed is how many records no worker has come to yet.
 	Unprocessed int64 `json:"unprocessed"`
 
+	// Fingerprints are those of the partitions of the table.
+	Fingerprints []Fingerprint `json:"fingerprints,omitempty"`
 	// Causes is what was found about causes and effects, if they were looked at.
 	Causes *causes.Report `json:"causes,omitempty"`
 
@@ -150,6 +152,7 @@ const (
 	kindMoney        = "money"
 	kindDeadLetter   = "dead letter"
 	kindCause        = "cause"
+	kindTable        = "table"
 )
 
 // NewReport returns the report of nothing.
@@ -212,6 +215,7 @@ func (r *Report) merge(o *Report) {
 	r.Forgotten += o.Forgotten
 	r.InFlight += o.InFlight
 	r.Unprocessed += o.Unprocessed
+	r.Fingerprints = append(r.Fingerprints, o.Fingerprints...)
 	for _, d := range o.Differences {
 		r.differ(d)
 	}

@@ -68,6 +68,7 @@ func (s *Shard) exactly(key string, h *history, want outcome) {
 	var err error
 	if want.row != nil {
 		row, err = schemas.ConfirmRows.Marshal(want.row)
+		s.replayed.Add(key, row)
 	}
 	if err != nil || (row == nil) != (h.row == nil) || !bytes.Equal(row, h.row) {
 		s.differ(kindRow, key, "the table has %s, the rules give %s", rowText(h.row), rowText(row))

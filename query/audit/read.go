@@ -184,7 +184,13 @@ func (r *reader) shard(ctx context.Context, p int32, outputs []said) (*Report, e
 			}
 		}
 	}
-	return s.Close(), nil
+	rec, err := r.recorded(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	report := s.Close()
+	s.fingerprints(p, rec)
+	return report, nil
 }
 
 // inputs feeds what the journal of one partition says was done, and counts what

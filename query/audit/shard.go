@@ -13,6 +13,7 @@ import (
 
 	"tallystick/processors/confirm"
 	"tallystick/schemas"
+	"tallystick/state/fingerprint"
 )
 
 // Topics names what is audited. Corrections may be empty: then there are none.
@@ -91,6 +92,9 @@ type Shard struct {
 	letters DeadLetters
 	keys    map[string]*history
 	report  *Report
+	// folded is the fingerprint of the rows in the table, replayed that of those by
+	// the rules.
+	folded, replayed fingerprint.Sum
 }
 
 // A history is all that is known of one key. Inputs are kept as the bytes that
@@ -334,6 +338,9 @@ func (s *Shard) Row(r *kgo.Record) {
 func (s *Shard) Close() *Report {
 	for _, key := range slices.Sorted(maps.Keys(s.keys)) {
 		h := s.keys[key]
+		if h.row != nil {
+			s.folded.Add(key, h.row)
+		}
 		if h.inFlight {
 			s.report.InFlight++
 			s.report.Records -= h.records()

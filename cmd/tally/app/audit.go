@@ -226,8 +226,9 @@ func writeVerdict(w io.Writer, r *audit.Report) error {
 		fmt.Fprintf(w, "  and %s more\n", thousands(more))
 	}
 	kinds := slices.Sorted(maps.Keys(r.Dispositions))
-	_, err := fmt.Fprintf(w, "audit: %s (%s in %s; %s recomputed)\n", r.Audit,
-		count(r.Records, "record"), count(len(kinds), "disposition"), count(r.Compared, "order"))
+	_, err := fmt.Fprintf(w, "audit: %s (%s in %s; %s recomputed; fingerprints %s)\n", r.Audit,
+		count(r.Records, "record"), count(len(kinds), "disposition"), count(r.Compared, "order"),
+		fingerprintsText(r.Fingerprints))
 	return err
 }
 

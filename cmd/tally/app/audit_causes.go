@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 
+	"tallystick/query/audit"
 	"tallystick/query/audit/causes"
 )
 
@@ -26,4 +27,18 @@ func writeCauses(w io.Writer, r *causes.Report) {
 	}
 	fmt.Fprintf(w, "causes: %s (%s, %s between them%s)\n", verdict, count(r.Events, "event"),
 		count(r.Checked, "link"), notes)
+}
+
+// fingerprintsText is one word, or two, for the fingerprints of all partitions: the
+// worst that is true of one.
+func fingerprintsText(all []audit.Fingerprint) string {
+	text := audit.OK
+	for _, worse := range []string{audit.Unrecorded, audit.Moving, audit.Differences} {
+		for _, f := range all {
+			if f.State == worse && f.Rows > 0 {
+				text = worse
+			}
+		}
+	}
+	return text
 }

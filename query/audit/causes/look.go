@@ -2,6 +2,7 @@ package causes
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 
@@ -149,7 +151,9 @@ func (l *look) open(ctx context.Context, cl *kgo.Client) error {
 	l.done = map[string]map[spot]int64{}
 	for _, p := range l.Map.Processors {
 		offsets, err := adm.FetchOffsets(ctx, p.Group)
-		if err != nil {
+		if errors.Is(err, kerr.GroupIDNotFound) {
+			continue // it has taken in nothing yet
+		} else if err != nil {
 			return fmt.Errorf("causes: offsets of %s: %w", p.Group, err)
 		}
 		l.done[p.Name] = map[spot]int64{}
