@@ -51,6 +51,14 @@ func newClock() *clock {
 	return c
 }
 
+// time is the stream time, zero if it is not known or there is no clock.
+func (c *clock) time() time.Time {
+	if c == nil || c.stream.Load() == never {
+		return time.Time{}
+	}
+	return time.UnixMicro(c.stream.Load())
+}
+
 // advance moves the clock by a record. One from the far future is counted and
 // moves nothing: it would make everything late that comes after it.
 func (c *clock) advance(topic string, timestamp time.Time) {

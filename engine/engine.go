@@ -47,6 +47,7 @@ type Engine struct {
 
 	mu     sync.Mutex
 	tables map[int32]*state.Table // the group's table, by partition, while assigned
+	clocks map[int32]*clock       // of the inputs that are assigned; never written to
 	ends   map[place]int64        // where the restore of a table partition ended
 	lots   map[int32]*lot         // the keys that are parked, by partition, while assigned
 	counts map[string]int32       // partitions of each input

@@ -282,6 +282,9 @@ func (ep *epoch) start(
 		var committed map[place]committedOffset
 		if committed, err = ep.e.offsetsKept(s.ctx, s.assigned); err == nil {
 			s.clocks = ep.e.newClocks(s.assigned, committed)
+			ep.e.mu.Lock()
+			ep.e.clocks = s.clocks
+			ep.e.mu.Unlock()
 		}
 	}
 	unhook()
@@ -402,6 +405,7 @@ func (e *Engine) forget() {
 		l.Rollback()
 	}
 	clear(e.tables)
+	e.clocks = nil
 	clear(e.lots)
 	clear(e.unread)
 	e.stats.lag.Store(0)

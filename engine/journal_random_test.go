@@ -142,6 +142,7 @@ func (d *diary) play(steps int) {
 	d.halt("one")
 	for p := range int32(testParts) {
 		d.compare(p)
+		d.compareTables(p)
 	}
 }
 

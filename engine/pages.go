@@ -137,9 +137,13 @@ func (c *clock) snapshot() *journal.Clock {
 	return s
 }
 
-// writeJournal puts the transaction's segments into it.
+// writeJournal puts the transaction's segments into it. All callbacks have finished.
 func (t *transaction) writeJournal() error {
 	for partition, segments := range t.s.journal.take() {
+		var err error
+		if segments[len(segments)-1].Table, err = t.ep.e.tableAfter(partition); err != nil {
+			return err
+		}
 		for _, s := range segments {
 			value, err := s.Marshal()
 			if err != nil {
@@ -152,4 +156,20 @@ func (t *transaction) writeJournal() error {
 		}
 	}
 	return nil
+}
+
+// tableAfter is what a partition of the group's table holds when the open transaction
+// is committed; nil if the group has none.
+func (e *Engine) tableAfter(partition int32) (*journal.Table, error) {
+	e.mu.Lock()
+	table := e.tables[partition]
+	e.mu.Unlock()
+	if table == nil {
+		return nil, nil
+	}
+	sum, err := table.PendingFingerprint()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRow, err)
+	}
+	return &journal.Table{Fingerprint: sum.String(), Rows: sum.Rows()}, nil
 }

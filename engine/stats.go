@@ -1,8 +1,12 @@
 package engine
 
 import (
+	"cmp"
 	"slices"
 	"sync/atomic"
+	"time"
+
+	"tallystick/state"
 )
 
 type counters struct {
@@ -56,4 +60,28 @@ func (e *Engine) Stats() Stats {
 		Timers: c.timers.Load(), Ahead: c.ahead.Load(), Parked: parked,
 		Effects: c.effects.Load(), Lag: c.lag.Load(), Ready: c.ready.Load(), Partitions: partitions,
 	}
+}
+
+// A PartitionStats is what an assigned partition of the group's table has come to.
+type PartitionStats struct {
+	Partition int32 `json:"partition"`
+	// StreamTime is zero as long as nothing is known of an input.
+	StreamTime time.Time `json:"stream_time,omitzero"`
+	// Fingerprint is of the committed rows, Rows how many there are.
+	Fingerprint state.Fingerprint `json:"fingerprint"`
+	Rows        int64             `json:"rows"`
+}
+
+// PartitionStats returns the partitions of the group's table that are assigned to this
+// worker, in order; none for a group without a table. It may be called at any time.
+func (e *Engine) PartitionStats() []PartitionStats {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	all := make([]PartitionStats, 0, len(e.tables))
+	for p, t := range e.tables {
+		sum := t.Fingerprint()
+		all = append(all, PartitionStats{p, e.clocks[p].time(), sum, sum.Rows()})
+	}
+	slices.SortFunc(all, func(a, b PartitionStats) int { return cmp.Compare(a.Partition, b.Partition) })
+	return all
 }

@@ -126,11 +126,7 @@ func (c *callContext) tick() {
 // out. It is the zero time as long as nothing is known of an input. Processors that
 // don't know the engine find it by its name.
 func (c *callContext) StreamTime() time.Time {
-	clock := c.session.clocks[c.spot().partition]
-	if clock == nil || clock.stream.Load() == never {
-		return time.Time{}
-	}
-	return time.UnixMicro(clock.stream.Load())
+	return c.session.clocks[c.spot().partition].time()
 }
 
 func (c *callContext) spot() spot {

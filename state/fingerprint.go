@@ -30,6 +30,9 @@ func (t *Table) Fingerprint() Fingerprint {
 	return t.mark.sum
 }
 
+// Fingerprint returns the fingerprint of the committed rows.
+func (v View) Fingerprint() Fingerprint { return v.t.Fingerprint() }
+
 // pending is what the overlay changes, in the order of keys.
 type pending struct {
 	changes []change

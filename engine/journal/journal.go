@@ -39,6 +39,17 @@ type Segment struct {
 	Refused []int64 `json:"refused,omitempty"`
 	// Fired are the timers that were delivered.
 	Fired []Firing `json:"fired,omitempty"`
+	// Table is what the partition of the group's table holds after the transaction.
+	// The last segment of each transaction has it, if the group has a table; those
+	// of versions before fingerprints have none.
+	Table *Table `json:"table,omitempty"`
+}
+
+// A Table is the fingerprint of a table partition: what package
+// tallystick/state/fingerprint makes of its rows, and how many there are.
+type Table struct {
+	Fingerprint string `json:"fingerprint"`
+	Rows        int64  `json:"rows"`
 }
 
 // A Clock is the stream time of a partition and what it follows from. Times are

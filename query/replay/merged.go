@@ -26,6 +26,9 @@ type Done struct {
 	Segment int64
 	// Begins says that it is the first of its transaction.
 	Begins bool
+	// Table is what the partition of the group's table holds after the transaction;
+	// nil if the journal does not say it.
+	Table *journal.Table
 }
 
 // Merged repeats what a group did in one partition, in the order in which its
@@ -54,6 +57,7 @@ type merger struct {
 	spans     map[string]Span // what is read of the inputs; nil is all of them
 	clock     follower
 	begins    bool // a transaction of which nothing was given yet
+	table     *journal.Table
 	stopped   bool
 }
 
@@ -92,7 +96,10 @@ type spot struct {
 }
 
 func (m *merger) transaction(pages []Page) error {
-	m.begins = true
+	m.begins, m.table = true, nil
+	if len(pages) > 0 {
+		m.table = pages[len(pages)-1].Table
+	}
 	skipped, refused := map[spot]bool{}, map[spot]bool{}
 	for _, s := range pages {
 		note(skipped, s.Topics, s.Skipped)
@@ -182,6 +189,7 @@ func (m *merger) undelivered(skipped map[spot]bool, segment int64) error {
 
 func (m *merger) give(d Done) {
 	d.Begins, m.begins = m.begins, false
+	d.Table = m.table
 	m.stopped = !m.yield(d, nil)
 }
 
