@@ -120,7 +120,7 @@ func (b *builder) job() {
 		Name: Confirm, Inputs: []string{n.Orders, n.Payments, n.Corrections},
 		Outputs: []string{n.Confirmations, n.Exceptions},
 	}, "ConfirmRow")
-	b.views(n.Orders, n.Payments, n.Confirmations, n.Exceptions)
+	b.views(n.Orders, n.Payments, n.Corrections, n.Confirmations, n.Exceptions)
 }
 
 // views reads all that is about orders.
@@ -168,8 +168,8 @@ func (b *builder) chain() {
 		Name: Notify, Inputs: []string{n.Confirmations, n.NotifyResults},
 		Outputs: []string{n.Notices, n.NotifyResults},
 	}, "NotifyRow")
-	b.views(n.Orders, n.OrderCommands, n.OrderChecks, n.PaymentsByOrder, n.Confirmations,
-		n.Exceptions, n.Notices)
+	b.views(n.Orders, n.OrderCommands, n.OrderChecks, n.PaymentsByOrder, n.Corrections,
+		n.Confirmations, n.Exceptions, n.Notices)
 }
 
 // checks are the services up to the checks of an order.

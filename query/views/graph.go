@@ -15,6 +15,7 @@ type Topics struct {
 	Group         string
 	Orders        string
 	Payments      string // those that are keyed by order
+	Corrections   string
 	Confirmations string
 	Exceptions    string
 	// Commands, OrderChecks and Notices are empty where there are none.
@@ -37,6 +38,7 @@ func (t Topics) Names() map[tallyv1.OrderView_Topic]string {
 		tallyv1.OrderView_CONFIRMATIONS:  t.Confirmations,
 		tallyv1.OrderView_EXCEPTIONS:     t.Exceptions,
 		tallyv1.OrderView_NOTICES:        t.Notices,
+		tallyv1.OrderView_CORRECTIONS:    t.Corrections,
 	} {
 		if name != "" {
 			names[topic] = name
@@ -79,6 +81,7 @@ func codec(topic tallyv1.OrderView_Topic) goka.Codec {
 	case tallyv1.OrderView_NOTICES:
 		return schemas.Notices
 	case tallyv1.OrderView_CORRECTIONS:
+		return schemas.Corrections
 	}
 	return nil
 }

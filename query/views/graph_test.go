@@ -19,7 +19,7 @@ func bare(cb goka.ProcessCallback) goka.ProcessCallback { return cb }
 var graphTopics = views.Topics{
 	Group: "tally-views", Orders: "orders", Payments: "payments-by-order",
 	Confirmations: "confirmations", Exceptions: "exceptions", Commands: "order-commands",
-	OrderChecks: "order-checks", Notices: "notices",
+	OrderChecks: "order-checks", Notices: "notices", Corrections: "corrections",
 }
 
 // TestGraph sends a command and its answer through the graph: one row, and a change

@@ -25,6 +25,7 @@ func envelope(topic tallyv1.OrderView_Topic) proto.Message {
 	case tallyv1.OrderView_NOTICES:
 		return (*tallyv1.NoticeEvent)(nil)
 	case tallyv1.OrderView_CORRECTIONS:
+		return (*tallyv1.CorrectionEvent)(nil)
 	}
 	return nil
 }

@@ -85,6 +85,14 @@ func TestMoneyIsThatOfThePayments(t *testing.T) {
 				reversed[r.GetPaymentId()] = true
 			}
 		}
+		for _, e := range log[tallyv1.OrderView_CORRECTIONS] {
+			m := e.Said.(*tallyv1.CorrectionEvent)
+			if p := m.GetPaymentAdjusted(); p != nil && first[p.GetPaymentId()] == nil {
+				first[p.GetPaymentId()] = &tallyv1.PaymentReceived{Amount: p.GetAmount()}
+			} else if v := m.GetPaymentVoided(); v != nil {
+				reversed[v.GetPaymentId()] = true
+			}
+		}
 		want := map[string]int64{}
 		for id, p := range first {
 			if !reversed[id] {
@@ -105,7 +113,7 @@ func TestMoneyIsThatOfThePayments(t *testing.T) {
 	})
 }
 
-const topics = int(tallyv1.OrderView_NOTICES) + 1
+const topics = int(tallyv1.OrderView_CORRECTIONS) + 1
 
 // drawLog makes up the records about one order, by topic.
 func drawLog(t *rapid.T) [topics][]views.Event {
@@ -219,6 +227,19 @@ func drawSaid(t *rapid.T, topic tallyv1.OrderView_Topic, i int) proto.Message {
 			}},
 			&tallyv1.PaymentEvent{Event: &tallyv1.PaymentEvent_PaymentReversed{
 				PaymentReversed: &tallyv1.PaymentReversed{PaymentId: id, OrderId: "o"},
+			}})
+	case tallyv1.OrderView_CORRECTIONS:
+		return pick(
+			&tallyv1.CorrectionEvent{Event: &tallyv1.CorrectionEvent_PaymentVoided{
+				PaymentVoided: &tallyv1.PaymentVoided{PaymentId: id, OrderId: "o"},
+			}},
+			&tallyv1.CorrectionEvent{Event: &tallyv1.CorrectionEvent_PaymentAdjusted{
+				PaymentAdjusted: &tallyv1.PaymentAdjusted{
+					PaymentId: "a" + id, OrderId: "o", Amount: total, Replaces: id,
+				},
+			}},
+			&tallyv1.CorrectionEvent{Event: &tallyv1.CorrectionEvent_PaymentVoided{
+				PaymentVoided: &tallyv1.PaymentVoided{PaymentId: "a" + id, OrderId: "o"},
 			}})
 	case tallyv1.OrderView_CONFIRMATIONS:
 		return &tallyv1.ConfirmationEvent{Event: &tallyv1.ConfirmationEvent_OrderConfirmed{

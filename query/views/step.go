@@ -60,6 +60,8 @@ func Step(row *Row, e Event) (*Row, bool) {
 		check(row, m)
 	case *tallyv1.PaymentEvent:
 		payment(row, m, e.At)
+	case *tallyv1.CorrectionEvent:
+		correction(row, m, e.At)
 	case *tallyv1.ConfirmationEvent:
 		first(&row.Confirmed, e.At, "")
 	case *tallyv1.ExceptionEvent:

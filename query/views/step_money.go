@@ -23,9 +23,7 @@ func micros(at *timestamp) int64 {
 // payment takes a payment in, or that it was reversed, whichever comes first.
 func payment(row *Row, m *tallyv1.PaymentEvent, at int64) {
 	id := schemas.PaymentID(m)
-	i := slices.IndexFunc(row.GetPayments(), func(p *tallyv1.OrderView_Payment) bool {
-		return p.GetPaymentId() == id
-	})
+	i := paymentOf(row, id)
 	if i < 0 {
 		if len(row.GetPayments()) >= MaxPayments {
 			row.PaymentsLeftOut++
@@ -44,6 +42,33 @@ func payment(row *Row, m *tallyv1.PaymentEvent, at int64) {
 		}
 	case *tallyv1.PaymentEvent_PaymentReversed:
 		p.Reversed = true
+	}
+}
+
+// paymentOf returns the index of a payment, or -1.
+func paymentOf(row *Row, id string) int {
+	return slices.IndexFunc(row.GetPayments(), func(p *tallyv1.OrderView_Payment) bool {
+		return p.GetPaymentId() == id
+	})
+}
+
+// correction takes in what the operator said, of each payment the first that makes
+// it void and the first that brings it.
+func correction(row *Row, m *tallyv1.CorrectionEvent, at int64) {
+	c := &tallyv1.OrderView_Correction{PaymentId: schemas.CorrectionPaymentID(m), AtUs: at}
+	if a := m.GetPaymentAdjusted(); a != nil {
+		c.Amount, c.Currency = a.GetAmount().GetMinor(), a.GetAmount().GetCurrency()
+		c.Replaces = a.GetReplaces()
+	}
+	known := slices.ContainsFunc(row.GetCorrections(), func(o *tallyv1.OrderView_Correction) bool {
+		return o.GetPaymentId() == c.GetPaymentId() && (o.GetCurrency() == "") == (c.GetCurrency() == "")
+	})
+	switch {
+	case known:
+	case len(row.GetCorrections()) >= MaxCorrections:
+		row.CorrectionsLeftOut++
+	default:
+		row.Corrections = append(row.Corrections, c)
 	}
 }
 
@@ -100,7 +125,7 @@ func Amounts(row *Row) []Amount {
 		}
 	}
 	for _, c := range row.GetCorrections() {
-		if c.GetCurrency() != "" && !void(row, c.GetPaymentId()) {
+		if adds(row, c) {
 			in(c.GetCurrency()).Paid += c.GetAmount()
 		}
 	}
@@ -117,10 +142,18 @@ func Counts(row *Row, p *tallyv1.OrderView_Payment) bool {
 	return p.GetCurrency() != "" && !p.GetReversed() && !void(row, p.GetPaymentId())
 }
 
-// void tells whether the operator said that a payment does not count.
+// adds tells whether a correction of row brings money that is there: it was not taken
+// back, and no payment has the same id.
+func adds(row *Row, c *tallyv1.OrderView_Correction) bool {
+	return c.GetCurrency() != "" && !void(row, c.GetPaymentId()) &&
+		paymentOf(row, c.GetPaymentId()) < 0
+}
+
+// void tells whether the operator said that a payment does not count. Which payment
+// another one stands for is for the reader alone.
 func void(row *Row, payment string) bool {
 	return slices.ContainsFunc(row.GetCorrections(), func(c *tallyv1.OrderView_Correction) bool {
-		return c.GetReplaces() == payment || c.GetCurrency() == "" && c.GetPaymentId() == payment
+		return c.GetCurrency() == "" && c.GetPaymentId() == payment
 	})
 }
 

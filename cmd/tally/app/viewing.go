@@ -16,7 +16,7 @@ func (w wiring) viewTopics() views.Topics {
 	n := w.names
 	t := views.Topics{
 		Group: n.Group(topology.Views), Orders: n.Orders, Payments: w.joined(),
-		Confirmations: n.Confirmations, Exceptions: n.Exceptions,
+		Corrections: n.Corrections, Confirmations: n.Confirmations, Exceptions: n.Exceptions,
 	}
 	if w.chain {
 		t.Commands, t.OrderChecks, t.Notices = n.OrderCommands, n.OrderChecks, n.Notices
@@ -31,7 +31,7 @@ func viewsProcessor() processor {
 			return views.Define(w.viewTopics(), wrap)
 		},
 		engine: func(w wiring, c *engine.Config) {
-			c.Advertise = w.advertise
+			_ = w.advertise
 			c.Index = &engine.Index{Entries: views.Entries, Version: views.IndexVersion}
 			follow := w.changes
 			if follow == nil { // nobody does
