@@ -18,11 +18,14 @@ func TestMemory(t *testing.T) {
 		w := s.spawn("worker", t.TempDir()).holds(partitions)
 		s.process(load{name: "disk", orders: orders, seed: 1})
 		w.end() // with its last transaction on disk
-		before := s.rows(w)
+		before, on := s.rows(w), s.verify(w).fingerprints(t)
 
 		w = s.spawn("worker", "").holds(partitions)
 		if before == "" || s.rows(w) != before {
 			t.Error("in memory there are other rows than on the disk, or none")
+		}
+		if in := s.verify(w).fingerprints(t); in != on {
+			t.Errorf("fingerprints in memory\n%son the disk\n%s", in, on)
 		}
 		pace := s.ahead(watch, 500)
 		loaded := s.background(load{
@@ -38,12 +41,15 @@ func TestMemory(t *testing.T) {
 		s.until("no lag", s.caughtUp)
 		s.audit(s.check())
 		s.verifyRows(2*orders, w)
-		after := s.rows(w)
+		after, in := s.rows(w), s.verify(w).fingerprints(t)
 		w.end()
 
 		w = s.spawn("worker", t.TempDir()).holds(partitions)
 		if s.rows(w) != after {
 			t.Error("on a new disk there are other rows than in memory")
+		}
+		if on := s.verify(w).fingerprints(t); on != in {
+			t.Errorf("fingerprints on a new disk\n%sin memory\n%s", on, in)
 		}
 		w.end()
 		if _, err := os.Stat("tally-state"); !errors.Is(err, fs.ErrNotExist) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -271,6 +272,25 @@ type verified struct {
 	Rows        int      `json:"rows"`
 	Unchecked   []int32  `json:"unchecked"`
 	Differences []string `json:"differences"`
+	Partitions  []struct {
+		Partition   int32
+		Fingerprint string
+		Agreed      []string
+	} `json:"partitions"`
+}
+
+// fingerprints are those of all partitions, each found to be that of the rows and of
+// the changelog.
+func (v verified) fingerprints(t *testing.T) string {
+	t.Helper()
+	var all strings.Builder
+	for _, p := range v.Partitions {
+		if !slices.Contains(p.Agreed, "rows") || !slices.Contains(p.Agreed, "changelog") {
+			t.Errorf("partition %d: its fingerprint agrees with %v alone", p.Partition, p.Agreed)
+		}
+		fmt.Fprintf(&all, "%d %s\n", p.Partition, p.Fingerprint)
+	}
+	return all.String()
 }
 
 // verifyRows waits until the workers have that many rows on disk, where each

@@ -16,8 +16,9 @@ func TestWipe(t *testing.T) {
 		w := s.spawn("worker", dir).holds(partitions)
 		s.process(load{name: "wipe", orders: orders, seed: 1})
 		w.end() // with its last transaction on disk
-		if rows := s.verify(w).Rows; rows != orders {
-			t.Errorf("%d rows before, want %d", rows, orders)
+		on := s.verify(w)
+		if on.Rows != orders {
+			t.Errorf("%d rows before, want %d", on.Rows, orders)
 		}
 		before := s.rows(w)
 
@@ -25,8 +26,12 @@ func TestWipe(t *testing.T) {
 			t.Fatal(err)
 		}
 		w = s.spawn("worker", dir).holds(partitions)
-		if rows := s.verify(w).Rows; rows != orders {
-			t.Errorf("%d rows after, want %d", rows, orders)
+		again := s.verify(w)
+		if again.Rows != orders {
+			t.Errorf("%d rows after, want %d", again.Rows, orders)
+		}
+		if again.fingerprints(t) != on.fingerprints(t) {
+			t.Errorf("other fingerprints:\n%swere\n%s", again.fingerprints(t), on.fingerprints(t))
 		}
 		if before == "" || s.rows(w) != before {
 			t.Error("tally table scan shows other rows than before, or none")

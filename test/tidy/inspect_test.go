@@ -68,6 +68,7 @@ func fieldsOfEverything(t *testing.T) map[string][]string {
 	for _, kind := range []reflect.Type{
 		reflect.TypeFor[journal.Segment](), reflect.TypeFor[journal.Clock](),
 		reflect.TypeFor[journal.Hand](), reflect.TypeFor[journal.Firing](),
+		reflect.TypeFor[journal.Table](),
 		reflect.TypeFor[engine.ParkedKey](),
 	} {
 		for i := range kind.NumField() {
@@ -100,7 +101,7 @@ func addMessage(all map[string][]string, m protoreflect.MessageDescriptor) {
 var (
 	fieldTable = regexp.MustCompile("(?m)^\\| `?([A-Z][A-Za-z.]*)`? \\| (?:Is|Means) \\|\n" +
 		"\\|---\\|---\\|\n((?:\\|.*\n)+)")
-	fieldName  = regexp.MustCompile("`([A-Za-z0-9_]+)`")
+	fieldName = regexp.MustCompile("`([A-Za-z0-9_]+)`")
 )
 
 // misdocumented compares the tables of a document with what there is.

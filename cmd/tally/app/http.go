@@ -145,6 +145,7 @@ func (w *worker) handler(instance string) http.Handler {
 		w.api.server.Register(mux)
 	}
 	mux.Handle("GET /tables", local(w.listTables))
+	mux.Handle("GET /tables/{group}/{partition}", local(w.showTable))
 	mux.Handle("GET /tables/{group}/{partition}/rows", local(w.dumpTable))
 	mux.Handle("GET /tables/{group}/{partition}/row", local(w.getRow))
 	return mux
@@ -168,19 +169,40 @@ func local(next http.HandlerFunc) http.Handler {
 	})
 }
 
-// tableAnswer is one table in the answer of /tables.
+// tableAnswer is one table in the answer of /tables. Partitions are those that the
+// worker has, At says of those whose tables are open how far they are.
 type tableAnswer struct {
-	Group      string  `json:"group"`
-	Table      string  `json:"table"`
-	Ready      bool    `json:"ready"`
-	Partitions []int32 `json:"partitions"`
+	Group      string            `json:"group"`
+	Table      string            `json:"table"`
+	Ready      bool              `json:"ready"`
+	Partitions []int32           `json:"partitions"`
+	At         []partitionAnswer `json:"at"`
+}
+
+// partitionAnswer is one partition of a table.
+type partitionAnswer struct {
+	Partition int32 `json:"partition"`
+	standing
+}
+
+// A standing is how far a partition of a table is: the last record of its changelog
+// that is in the rows, how many rows there are, and their fingerprint.
+type standing struct {
+	Offset      int64  `json:"offset"`
+	Rows        int64  `json:"rows"`
+	Fingerprint string `json:"fingerprint"`
+}
+
+func standingOf(s *state.Snapshot) standing {
+	sum := s.Fingerprint()
+	return standing{s.Offset(), sum.Rows(), sum.String()}
 }
 
 // dumpHead, dumpRow and dumpEnd are the lines of an answer with rows. One that
 // has no end was cut off.
 type (
 	dumpHead struct {
-		Offset int64 `json:"offset"`
+		standing
 	}
 	dumpRow struct {
 		Key   []byte `json:"key"`
@@ -198,10 +220,45 @@ func (w *worker) listTables(out http.ResponseWriter, _ *http.Request) {
 	for _, u := range w.units {
 		if table := u.table(); table != "" {
 			st := u.engine.Stats()
-			tables = append(tables, tableAnswer{u.group, table, st.Ready, st.Partitions})
+			tables = append(tables, tableAnswer{
+				u.group, table, st.Ready, st.Partitions, u.standings(st.Partitions),
+			})
 		}
 	}
 	answer(out, tables)
+}
+
+// standings tells how far the tables of the partitions are, as far as they are open.
+func (u *unit) standings(partitions []int32) []partitionAnswer {
+	at := []partitionAnswer{}
+	for _, p := range partitions {
+		view, ok := u.engine.Table(p)
+		if !ok {
+			continue
+		}
+		snapshot, err := view.Snapshot()
+		if err != nil {
+			continue // it is being closed or made anew
+		}
+		at = append(at, partitionAnswer{p, standingOf(snapshot)})
+		_ = snapshot.Close()
+	}
+	return at
+}
+
+// showTable tells how far one partition is.
+func (w *worker) showTable(out http.ResponseWriter, in *http.Request) {
+	view, ok := w.view(out, in)
+	if !ok {
+		return
+	}
+	snapshot, err := view.Snapshot()
+	if err != nil {
+		http.Error(out, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	defer snapshot.Close()
+	answer(out, standingOf(snapshot))
 }
 
 func answer(out http.ResponseWriter, value any) {
@@ -229,7 +286,7 @@ func (w *worker) view(out http.ResponseWriter, in *http.Request) (state.View, bo
 }
 
 // dumpTable writes the committed rows of a partition at one moment, after the
-// changelog offset of that moment.
+// changelog offset and the fingerprint of that moment.
 func (w *worker) dumpTable(out http.ResponseWriter, in *http.Request) {
 	view, ok := w.view(out, in)
 	if !ok {
@@ -243,7 +300,7 @@ func (w *worker) dumpTable(out http.ResponseWriter, in *http.Request) {
 	defer snapshot.Close()
 	out.Header().Set("Content-Type", "application/x-ndjson")
 	lines := json.NewEncoder(out)
-	if lines.Encode(dumpHead{snapshot.Offset()}) != nil {
+	if lines.Encode(dumpHead{standingOf(snapshot)}) != nil {
 		return
 	}
 	end := dumpEnd{End: true}

@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -14,6 +16,7 @@ func TestMemory(t *testing.T) {
 	at := cluster(t)
 	tally(t, ExitOK, "topics", "apply", at, "--partitions", "2")
 	tally(t, ExitOK, "load", at, "--generate", "--orders=200", "--seed=2")
+	var before string
 	for life := range 2 {
 		ctx, stop := context.WithCancel(t.Context())
 		c := newCommand()
@@ -30,8 +33,15 @@ func TestMemory(t *testing.T) {
 			return r.Unprocessed == 0 && r.InFlight == 0
 		})
 		out, _ := tally(t, ExitOK, "table", "verify", at, "--worker", s.HTTP, "--all")
-		if !strings.Contains(out, "worker "+s.HTTP) || !strings.Contains(out, "ok: ") {
+		if !strings.Contains(out, "worker "+s.HTTP) || !strings.Contains(out, "ok: ") ||
+			strings.Count(out, "  rows, changelog, journal  ") != 2 {
 			t.Errorf("verify printed\n%s", out)
+		}
+		list, _ := tally(t, ExitOK, "table", "ls", at, "--worker", s.HTTP, "-o", "json")
+		if prints := fingerprintsIn(t, list); life == 0 {
+			before = prints
+		} else if prints != before {
+			t.Errorf("fingerprints were %s and are %s", before, prints)
 		}
 		_, said := tally(t, ExitError, "table", "verify", at)
 		if !strings.Contains(said, "--state memory by --worker") {
@@ -53,4 +63,26 @@ func TestMemory(t *testing.T) {
 	if made, err := os.ReadDir("."); err != nil || len(made) > 0 {
 		t.Errorf("made on disk: %v, %v", made, err)
 	}
+}
+
+// fingerprintsIn are those that tally table ls prints, of partitions with rows.
+func fingerprintsIn(t *testing.T, out string) string {
+	t.Helper()
+	var list []partitionInfo
+	if err := json.Unmarshal([]byte(out), &list); err != nil {
+		t.Fatalf("%v in %s", err, out)
+	}
+	var prints []string
+	for _, p := range list {
+		for _, h := range p.Holders {
+			if h.Rows == 0 || len(h.Fingerprint) != 32 {
+				t.Errorf("partition %d has %+v", p.Partition, h)
+			}
+			prints = append(prints, fmt.Sprint(p.Partition, h.Rows, h.Fingerprint))
+		}
+	}
+	if len(prints) != len(list) {
+		t.Errorf("of %d partitions %d have a fingerprint: %s", len(list), len(prints), out)
+	}
+	return strings.Join(prints, " ")
 }

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,10 +27,14 @@ type rowSource interface {
 	name() string
 	// partitions lists what it has.
 	partitions() []int32
+	// standing says how far a partition was when it was asked. The changelog does
+	// not know.
+	standing(partition int32) (standing, bool)
 	// dump calls do for each row of a partition whose key begins with prefix, as
-	// they were at one moment, and returns the changelog offset of that moment.
+	// they were at one moment, and returns how far the partition was then. That of
+	// the changelog is an offset alone.
 	dump(ctx context.Context, partition int32, prefix string, do func(key string, value []byte) error,
-	) (int64, error)
+	) (standing, error)
 	close()
 }
 
@@ -138,29 +143,39 @@ func (d *diskSource) name() string        { return "disk " + d.dir }
 func (d *diskSource) partitions() []int32 { return d.order }
 func (d *diskSource) close()              { d.db.Close() }
 
-func (d *diskSource) dump(_ context.Context, partition int32, prefix string,
-	do func(string, []byte) error,
-) (int64, error) {
+func (d *diskSource) standing(partition int32) (standing, bool) {
 	snapshot, err := d.tables[partition].Committed().Snapshot()
 	if err != nil {
-		return 0, err
+		return standing{}, false
+	}
+	defer snapshot.Close()
+	return standingOf(snapshot), true
+}
+
+func (d *diskSource) dump(_ context.Context, partition int32, prefix string,
+	do func(string, []byte) error,
+) (standing, error) {
+	snapshot, err := d.tables[partition].Committed().Snapshot()
+	if err != nil {
+		return standing{}, err
 	}
 	defer snapshot.Close()
 	for row, err := range snapshot.All(prefix) {
 		if err != nil {
-			return 0, err
+			return standing{}, err
 		}
 		if err := do(row.Key, row.Value); err != nil {
-			return 0, err
+			return standing{}, err
 		}
 	}
-	return snapshot.Offset(), nil
+	return standingOf(snapshot), nil
 }
 
 // A workerSource asks a running worker.
 type workerSource struct {
 	address, group string
 	order          []int32
+	at             []partitionAnswer
 }
 
 // askWorker asks the worker at address what it has of the table.
@@ -179,7 +194,7 @@ func askWorker(ctx context.Context, address, table string) (*workerSource, error
 	names := make([]string, len(tables))
 	for i, has := range tables {
 		if has.Table == table {
-			return &workerSource{address, has.Group, has.Partitions}, nil
+			return &workerSource{address, has.Group, has.Partitions, has.At}, nil
 		}
 		names[i] = has.Table
 	}
@@ -214,19 +229,27 @@ func (w *workerSource) name() string        { return "worker " + w.address }
 func (w *workerSource) partitions() []int32 { return w.order }
 func (w *workerSource) close()              {}
 
+func (w *workerSource) standing(partition int32) (standing, bool) {
+	i := slices.IndexFunc(w.at, func(a partitionAnswer) bool { return a.Partition == partition })
+	if i < 0 {
+		return standing{}, false
+	}
+	return w.at[i].standing, true
+}
+
 func (w *workerSource) dump(ctx context.Context, partition int32, prefix string,
 	do func(string, []byte) error,
-) (int64, error) {
+) (standing, error) {
 	in, err := get(ctx, w.address, fmt.Sprintf("/tables/%s/%d/rows", w.group, partition),
 		url.Values{"prefix": {prefix}})
 	if err != nil {
-		return 0, err
+		return standing{}, err
 	}
 	defer in.Body.Close()
 	lines := json.NewDecoder(bufio.NewReaderSize(in.Body, 1<<20))
 	var head dumpHead
 	if err := lines.Decode(&head); err != nil {
-		return 0, fmt.Errorf("worker %s: %w", w.address, err)
+		return standing{}, fmt.Errorf("worker %s: %w", w.address, err)
 	}
 	for {
 		var line struct {
@@ -234,16 +257,16 @@ func (w *workerSource) dump(ctx context.Context, partition int32, prefix string,
 			dumpEnd
 		}
 		if err := lines.Decode(&line); err != nil {
-			return 0, fmt.Errorf("worker %s: the answer is cut off: %w", w.address, err)
+			return standing{}, fmt.Errorf("worker %s: the answer is cut off: %w", w.address, err)
 		}
 		if line.Error != "" {
-			return 0, fmt.Errorf("worker %s: %s", w.address, line.Error)
+			return standing{}, fmt.Errorf("worker %s: %s", w.address, line.Error)
 		}
 		if line.End {
-			return head.Offset, nil
+			return head.standing, nil
 		}
 		if err := do(string(line.Key), line.Value); err != nil {
-			return 0, err
+			return standing{}, err
 		}
 	}
 }
@@ -265,13 +288,15 @@ func (c *changelogSource) partitions() []int32 {
 	return order
 }
 
+func (c *changelogSource) standing(int32) (standing, bool) { return standing{}, false }
+
 func (c *changelogSource) dump(ctx context.Context, partition int32, prefix string,
 	do func(string, []byte) error,
-) (int64, error) {
+) (standing, error) {
 	rows := map[string][]byte{}
 	for r, err := range c.log.Records(ctx, c.table, partition) {
 		if err != nil {
-			return 0, err
+			return standing{}, err
 		}
 		if r.Value == nil {
 			delete(rows, string(r.Key))
@@ -281,8 +306,8 @@ func (c *changelogSource) dump(ctx context.Context, partition int32, prefix stri
 	}
 	for _, key := range sortedKeys(rows) {
 		if err := do(key, rows[key]); err != nil {
-			return 0, err
+			return standing{}, err
 		}
 	}
-	return c.log.Span(c.table, partition).End - 1, nil
+	return standing{Offset: c.log.Span(c.table, partition).End - 1}, nil
 }

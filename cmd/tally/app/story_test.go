@@ -198,8 +198,16 @@ func besideWorker(t *testing.T, at, dir string) {
 	if got := fetch(t, s.HTTP, "/metrics"); !strings.Contains(got, ready) {
 		t.Errorf("metrics: %s", got)
 	}
-	if got := fetch(t, s.HTTP, "/tables/9/rows"); !strings.HasPrefix(got, "404") {
-		t.Errorf("rows of a partition that is not there: %s", got)
+	for _, path := range []string{"/tables/tally-confirm/9/rows", "/tables/tally-confirm/9"} {
+		if got := fetch(t, s.HTTP, path); !strings.HasPrefix(got, "404") {
+			t.Errorf("%s of a partition that is not there: %s", path, got)
+		}
+	}
+	one := fetch(t, s.HTTP, "/tables/tally-confirm/0")
+	if all := fetch(t, s.HTTP, "/tables"); !strings.Contains(all,
+		strings.Replace(strings.TrimPrefix(one, "200 "), "{", `{"partition":0,`, 1)) ||
+		!strings.Contains(one, `"fingerprint":"`) {
+		t.Errorf("a partition is %s, in all of them\n%s", one, all)
 	}
 	out, _ = tally(t, ExitOK, "table", "get", "o2-000001", at, "--state-dir", dir)
 	if !strings.Contains(out, `"key": "o2-000001"`) || !strings.Contains(out, `"source": "worker `) {
@@ -289,6 +297,8 @@ func tampered(t *testing.T, at, dir string) {
 	}
 	out, said := tally(t, ExitError, "table", "verify", at, "--state-dir", dir)
 	if !strings.Contains(out, "has other bytes than the changelog") ||
+		!strings.Contains(out, "partition "+fmt.Sprint(ids[i].Partition)+": the fingerprint is ") ||
+		!strings.Contains(out, "which the journal tally-confirm-journal does not have") ||
 		!strings.Contains(said, "differs from its changelog") {
 		t.Errorf("verify printed\n%s%s", out, said)
 	}

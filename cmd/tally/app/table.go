@@ -109,12 +109,23 @@ type partitionInfo struct {
 	Start     int64    `json:"start"`
 	End       int64    `json:"end"`
 	Held      []string `json:"held_by"`
+	// Holders say how far those are that hold it.
+	Holders []holder `json:"holders"`
+}
+
+// A holder has the rows of a partition.
+type holder struct {
+	Source string `json:"source"`
+	standing
 }
 
 func (m *Main) tableLs(s *settings, l *looking) *cobra.Command {
 	return &cobra.Command{
 		Use:   "ls",
 		Short: "List the partitions of the tables and who on this machine holds them",
+		Long: paragraph(`
+			Two workers whose rows stand at the same offset of the changelog have the same
+			fingerprint, or one of them is wrong.`),
 		Example: examples(`
 			tally table ls
 			tally table ls --state-dir a,b -o json`),
@@ -140,10 +151,14 @@ func listPartitions(table string, log *replay.Log, sources []rowSource) []partit
 	list := []partitionInfo{}
 	for p := range log.Partitions(table) {
 		span := log.Span(table, p)
-		info := partitionInfo{table, p, span.Start, span.End, []string{}}
+		info := partitionInfo{table, p, span.Start, span.End, []string{}, []holder{}}
 		for _, source := range sources {
-			if slices.Contains(source.partitions(), p) {
-				info.Held = append(info.Held, source.name())
+			if !slices.Contains(source.partitions(), p) {
+				continue
+			}
+			info.Held = append(info.Held, source.name())
+			if at, ok := source.standing(p); ok {
+				info.Holders = append(info.Holders, holder{source.name(), at})
 			}
 		}
 		list = append(list, info)
@@ -153,10 +168,16 @@ func listPartitions(table string, log *replay.Log, sources []rowSource) []partit
 
 func writePartitions(w io.Writer, list []partitionInfo) error {
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(out, "TABLE\tPARTITION\tCHANGELOG\tHELD BY")
+	fmt.Fprintln(out, "TABLE\tPARTITION\tCHANGELOG\tROWS\tOFFSET\tFINGERPRINT\tHELD BY")
 	for _, p := range list {
-		fmt.Fprintf(out, "%s\t%d\t%d..%d\t%s\n", p.Table, p.Partition, p.Start, p.End,
-			cmp.Or(strings.Join(p.Held, ", "), "-"))
+		line := fmt.Sprintf("%s\t%d\t%d..%d", p.Table, p.Partition, p.Start, p.End)
+		for _, h := range p.Holders {
+			fmt.Fprintf(out, "%s\t%s\t%d\t%s\t%s\n", line, thousands(h.Rows), h.Offset,
+				h.Fingerprint, h.Source)
+		}
+		if len(p.Holders) == 0 {
+			fmt.Fprintf(out, "%s\t-\t-\t-\t%s\n", line, cmp.Or(strings.Join(p.Held, ", "), "-"))
+		}
 	}
 	return out.Flush()
 }

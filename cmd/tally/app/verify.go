@@ -2,11 +2,13 @@ package app
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -40,6 +42,11 @@ type verifiedPartition struct {
 	// they were; they can't be compared.
 	Moved       int64 `json:"moved"`
 	Differences int64 `json:"differences"`
+	// Fingerprint is the one that the worker keeps beside the rows, Agreed what it was
+	// found to agree with: the rows, the changelog, the journal. The changelog cannot be
+	// asked if rows have moved, a journal of before fingerprints can't either.
+	Fingerprint string   `json:"fingerprint"`
+	Agreed      []string `json:"agreed"`
 }
 
 func (m *Main) tableVerify(s *settings, l *looking) *cobra.Command {
@@ -51,6 +58,10 @@ func (m *Main) tableVerify(s *settings, l *looking) *cobra.Command {
 			Each partition that a worker on this machine holds is compared with the fold of the
 			committed changelog up to the offset that the worker's rows stand at. Exit 1 if any
 			row differs. Several workers are named by --state-dir or --worker.
+
+			The fingerprint that the worker keeps beside its rows is compared with that of the
+			rows, with that of the changelog's fold, and with those that the group's journal has
+			of the partition, if it has a journal.
 
 			The end of a changelog counts what is no row as well, such as the markers of
 			transactions, so that a table with all rows stands a few offsets before it.`),
@@ -82,7 +93,12 @@ func (m *Main) verify(cmd *cobra.Command, s *settings, l *looking, whole bool) e
 		return hinted("name it by --state-dir or --worker; one with --state memory by --worker",
 			"there is no worker's table to verify")
 	}
-	result, err := m.verifyAll(ctx, cl, table, log.Partitions(table), sources)
+	journal, err := s.journalOf(ctx, cl, l.processor)
+	if err != nil {
+		return err
+	}
+	c := &comparison{cl: cl, table: table, journal: journal}
+	result, err := c.all(ctx, log.Partitions(table), sources)
 	if err != nil {
 		return err
 	}
@@ -100,20 +116,30 @@ func (m *Main) verify(cmd *cobra.Command, s *settings, l *looking, whole bool) e
 	return nil
 }
 
-func (m *Main) verifyAll(ctx context.Context, cl *kgo.Client, table string, partitions int32,
-	sources []rowSource,
+// A comparison is a verification of one table on its way.
+type comparison struct {
+	cl     *kgo.Client
+	table  string
+	result *verified
+	// journal is the topic of the group's journal, empty if there is none.
+	journal string
+}
+
+func (c *comparison) all(
+	ctx context.Context, partitions int32, sources []rowSource,
 ) (*verified, error) {
 	result := &verified{
-		Verify: audit.OK, Table: table, Partitions: []verifiedPartition{}, Unchecked: []int32{},
+		Verify: audit.OK, Table: c.table, Partitions: []verifiedPartition{}, Unchecked: []int32{},
 		Differences: []string{},
 	}
+	c.result = result
 	for p := range partitions {
 		checked := false
 		for _, source := range sources {
 			if !slices.Contains(source.partitions(), p) {
 				continue
 			}
-			v, err := verifyPartition(ctx, cl, source, table, p, result)
+			v, err := c.partition(ctx, source, p)
 			if err != nil {
 				return nil, fmt.Errorf("verify partition %d with %s: %w", p, source.name(), err)
 			}
@@ -128,59 +154,71 @@ func (m *Main) verifyAll(ctx context.Context, cl *kgo.Client, table string, part
 	return result, nil
 }
 
-// verifyPartition takes the rows first and reads the changelog then, so that
-// the log reaches at least as far as the rows.
-func verifyPartition(ctx context.Context, cl *kgo.Client, source rowSource, table string, p int32,
-	result *verified,
+// differ notes a difference in a partition.
+func (c *comparison) differ(v *verifiedPartition, format string, args ...any) {
+	v.Differences++
+	c.result.Verify = audit.Differences
+	if len(c.result.Differences) < 100 {
+		c.result.Differences = append(c.result.Differences,
+			fmt.Sprintf("partition %d: ", v.Partition)+fmt.Sprintf(format, args...))
+	}
+}
+
+// partition takes the rows first and reads the logs then, so that these reach at
+// least as far as the rows.
+func (c *comparison) partition(
+	ctx context.Context, source rowSource, p int32,
 ) (verifiedPartition, error) {
-	v := verifiedPartition{Partition: p, Source: source.name()}
+	v := verifiedPartition{Partition: p, Source: source.name(), Agreed: []string{}}
 	rows := map[string][]byte{}
-	var err error
-	v.Offset, err = source.dump(ctx, p, "", func(key string, value []byte) error {
+	at, err := source.dump(ctx, p, "", func(key string, value []byte) error {
 		rows[key] = value
 		return nil
 	})
 	if err != nil {
 		return v, err
 	}
-	v.Rows = int64(len(rows))
-	log, err := replay.Open(ctx, cl, patience, table)
+	v.Offset, v.Rows, v.Fingerprint = at.Offset, int64(len(rows)), at.Fingerprint
+	topics := []string{c.table}
+	if c.journal != "" {
+		topics = append(topics, c.journal)
+	}
+	log, err := replay.Open(ctx, c.cl, patience, topics...)
 	if err != nil {
 		return v, err
 	}
-	v.End = log.Span(table, p).End
-	differ := func(format string, args ...any) {
-		v.Differences++
-		result.Verify = audit.Differences
-		if len(result.Differences) < 100 {
-			result.Differences = append(result.Differences,
-				fmt.Sprintf("partition %d: ", p)+fmt.Sprintf(format, args...))
-		}
-	}
+	v.End = log.Span(c.table, p).End
 	if v.Offset >= v.End {
-		differ("the rows are at offset %d, the changelog ends at %d", v.Offset, v.End)
+		c.differ(&v, "the rows are at offset %d, the changelog ends at %d", v.Offset, v.End)
 	}
-	want, moved, err := foldTo(ctx, log, table, p, v.Offset)
+	want, moved, err := foldTo(ctx, log, c.table, p, v.Offset)
 	if err != nil {
 		return v, err
 	}
+	c.rows(&v, rows, want, moved)
+	return v, c.fingerprint(ctx, &v, at, log, rows, want)
+}
+
+// rows compares the rows of a partition with those of its changelog.
+func (c *comparison) rows(
+	v *verifiedPartition, rows, want map[string][]byte, moved map[string]bool,
+) {
 	for _, key := range sortedKeys(rows) {
 		expected, ok := want[key]
 		switch {
 		case !ok && moved[key]:
 			v.Moved++
 		case expected == nil:
-			differ("row %q is not in the changelog", key)
+			c.differ(v, "row %q is not in the changelog", key)
 		case !bytes.Equal(expected, rows[key]):
-			differ("row %q has other bytes than the changelog", key)
+			c.differ(v, "row %q has other bytes than the changelog", key)
 		}
 	}
 	for _, key := range sortedKeys(want) {
 		if _, ok := rows[key]; !ok && want[key] != nil {
-			differ("row %q is in the changelog only", key)
+			c.differ(v, "row %q is in the changelog only", key)
 		}
 	}
-	return v, nil
 }
 
 // foldTo folds a partition of the changelog up to and with an offset. Deleted
@@ -203,10 +241,11 @@ func foldTo(ctx context.Context, log *replay.Log, table string, p int32, offset 
 
 func (v *verified) write(w io.Writer) error {
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(out, "PARTITION\tROWS\tOFFSET\tDIFFERENCES\tWITH")
+	fmt.Fprintln(out, "PARTITION\tROWS\tOFFSET\tDIFFERENCES\tFINGERPRINT\tAGREES WITH\tOF")
 	for _, p := range v.Partitions {
-		fmt.Fprintf(out, "%d\t%s\t%d of %d\t%d\t%s\n", p.Partition, thousands(p.Rows), p.Offset, p.End,
-			p.Differences, p.Source)
+		fmt.Fprintf(out, "%d\t%s\t%d of %d\t%d\t%s\t%s\t%s\n", p.Partition, thousands(p.Rows),
+			p.Offset, p.End, p.Differences, cmp.Or(p.Fingerprint, "-"),
+			cmp.Or(strings.Join(p.Agreed, ", "), "-"), p.Source)
 	}
 	err := out.Flush()
 	for _, d := range v.Differences {
