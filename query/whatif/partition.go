@@ -3,12 +3,15 @@ package whatif
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"tallystick/processors/confirm"
 	"tallystick/query/replay"
 	"tallystick/schemas"
+	"tallystick/schemas/tallyv1"
 )
 
 // A Partition is the replay of one partition. It is fed with what the journal says
@@ -26,6 +29,8 @@ type Partition struct {
 	deadlines map[string]int64
 	// held counts, by key, the dead letters that nobody has dealt with.
 	held map[string]int
+	// dues are, where orders are to be due earlier, the times that they named and have.
+	dues map[string]due
 	// outside are the keys of orders that were not asked for.
 	outside map[string]bool
 	// inFlight are the keys that a worker was at, or should be.
@@ -44,7 +49,7 @@ func NewPartition(o Options) *Partition {
 	return &Partition{
 		o: o, rows: rows{}, sides: newComparison(o.Rules.RepeatSpeech), report: NewReport(),
 		deadlines: map[string]int64{}, held: map[string]int{}, outside: map[string]bool{},
-		inFlight: map[string]bool{},
+		inFlight: map[string]bool{}, dues: map[string]due{},
 	}
 }
 
@@ -138,7 +143,10 @@ func (p *Partition) deliver(r *kgo.Record, stream int64) error {
 			p.report.unreadable(r, err)
 			return nil
 		}
-		e = confirm.OfOrder(m, at)
+		e, err = p.hurried(string(r.Key), m, confirm.OfOrder(m, at))
+		if err != nil {
+			return err
+		}
 	case p.o.Topics.Payments:
 		m, err := schemas.Payments.Unmarshal(r.Value)
 		if err != nil {
@@ -173,6 +181,53 @@ func (p *Partition) asked(r *kgo.Record) bool {
 		p.outside[key] = out
 	}
 	return !out
+}
+
+// A due is when an order is due, as it names it, 0 for no time, and as is asked for.
+type due struct{ named, asked int64 }
+
+// hurried is an event about an order with the due time that is asked for. Everything
+// else of it is as it was, its id with it.
+func (p *Partition) hurried(
+	key string, m *tallyv1.OrderEvent, e confirm.Event,
+) (confirm.Event, error) {
+	placed, ok := e.(confirm.Placed)
+	if !ok || p.o.DueWithin == 0 {
+		return e, nil
+	}
+	row, err := p.rows[key].open()
+	if err != nil {
+		return nil, err
+	}
+	if row != nil { // what is over before the order comes, is over
+		before := max(placed.Recorded, placed.Stream) - 1
+		row, _ = p.o.Step(p.o.Rules, row, confirm.Lapsed{OrderID: key, At: before})
+	}
+	if row == nil || !row.Placed && (row.Digest == nil || !row.Digest.Placed) {
+		delete(p.dues, key) // it has not come, or is forgotten
+	}
+	named := int64(0)
+	if d := placed.Order.GetDue(); d != nil {
+		named = schemas.Micros(d.AsTime())
+	}
+	known, again := p.dues[key]
+	if !again || known.named != named {
+		known = due{named, placed.Recorded + p.o.DueWithin.Microseconds()}
+		if named != 0 {
+			known.asked = min(known.asked, named)
+		}
+		if !again { // one with another content does not count
+			p.dues[key] = known
+		}
+	}
+	order := &tallyv1.OrderPlaced{
+		OrderId: placed.Order.GetOrderId(), CustomerId: placed.Order.GetCustomerId(),
+		Total: placed.Order.GetTotal(), Lines: placed.Order.GetLines(),
+		Due: timestamppb.New(time.UnixMicro(known.asked)),
+	}
+	placed.ID = schemas.PlacedID(m.GetMeta(), placed.Order)
+	placed.Order = order
+	return placed, nil
 }
 
 // step applies an event to the row of a key.

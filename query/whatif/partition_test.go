@@ -79,6 +79,25 @@ func TestOtherStep(t *testing.T) {
 	}
 }
 
+// TestDueWithin makes orders that name no due time due when they were due by the
+// rules: nothing differs but what tells the due time itself, a conflict of orders.
+func TestDueWithin(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		rules := drawRules(rt, "rules")
+		rules.PayWithin = time.Duration(rapid.IntRange(1, 40).Draw(rt, "due")) * time.Microsecond
+		w := drawWorld(rt, rules)
+		o := options(rules)
+		o.Rules.PayWithin, o.DueWithin = 0, rules.PayWithin
+		for _, order := range w.compare(t, o).Orders {
+			for _, c := range order.Changes {
+				if c.Kind != "OrderConflicted" {
+					rt.Fatalf("order %s: %+v", order.Order, c)
+				}
+			}
+		}
+	})
+}
+
 // TestTampered doubles, removes or changes a record that came out.
 func TestTampered(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {

@@ -43,6 +43,9 @@ type Options struct {
 	Topics Topics
 	// Rules are those to try.
 	Rules confirm.Rules
+	// DueWithin makes orders due so long after their record if they name a later time
+	// or none; 0 leaves them what they name.
+	DueWithin time.Duration
 	// Step is the decision to try; nil is [confirm.Step].
 	Step Step
 	// From and To choose the orders whose first record is at From or later, and

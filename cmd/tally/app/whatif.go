@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tallystick/engine"
+	"tallystick/processors/confirm"
 	"tallystick/query/whatif"
 	"tallystick/topology"
 )
@@ -34,6 +35,7 @@ type supposition struct {
 	partitions      []int32
 	limit           int
 	park            bool
+	due             time.Duration
 }
 
 func (m *Main) whatifCommand(s *settings) *cobra.Command {
@@ -50,6 +52,7 @@ func (m *Main) whatifCommand(s *settings) *cobra.Command {
 			upgrade: run it with the new program, before it is deployed, with --expect none.`),
 		Example: examples(`
 			tally whatif --pay-within 48h
+			tally whatif --due-within 10m
 			tally whatif --pay-within 48h --from 2026-01-01T00:00:00Z --until now
 			tally whatif --expect none`),
 		GroupID: groupLook,
@@ -67,6 +70,8 @@ func (m *Main) whatifCommand(s *settings) *cobra.Command {
 	f.StringVar(&q.guarantee, "guarantee", engine.ExactlyOnce.String(),
 		"what the workers ran with; at-least-once may have said things twice")
 	f.BoolVar(&q.park, "park", true, "what the workers ran with")
+	f.DurationVar(&q.due, "due-within", 0,
+		"make orders due so long after their record, if they name a later time or none")
 	f.StringVar(&q.from, "from", "",
 		"only orders whose first record is of that time or later; a time, or so long ago")
 	f.StringVar(&q.to, "to", "", "only orders whose first record is before that time")
@@ -88,6 +93,9 @@ func (m *Main) whatifOptions(s *settings, q *supposition) (whatif.Options, error
 			"--guarantee has no %q", q.guarantee)
 	case q.expect != "" && q.expect != "none":
 		return whatif.Options{}, usageError("use none", "--expect has no %q", q.expect)
+	case q.due != 0 && (q.due < confirm.MinWait || q.due > confirm.MaxWait):
+		return whatif.Options{}, usageError("for example 2h", "--due-within: %v is neither 0 nor "+
+			"between %v and %v", q.due, confirm.MinWait, confirm.MaxWait)
 	case q.limit < 0:
 		return whatif.Options{}, usageError("use 0 or more", "--limit is %d", q.limit)
 	}
@@ -101,7 +109,7 @@ func (m *Main) whatifOptions(s *settings, q *supposition) (whatif.Options, error
 			Corrections: names.Corrections, Exceptions: names.Exceptions, Table: names.ConfirmTable,
 			Journal: names.Journal(topology.Confirm), Retries: names.Retry(topology.Confirm),
 		},
-		Rules:   q.rules.confirming(s.wiring(), g),
+		Rules: q.rules.confirming(s.wiring(), g), DueWithin: q.due,
 		Parking: q.park, Retried: retried, Partitions: q.partitions, Patience: patience,
 		Limit: cmp.Or(q.limit, whatifLines),
 	}
