@@ -191,7 +191,10 @@ func (r *Reader) At(ctx context.Context, order string, w When) (*State, error) {
 	}
 	s.fill(row)
 	if row == nil {
-		s.State = r.before(w, taken, records)
+		s.State = r.without(w, taken, records)
+		if slices.ContainsFunc(taken, func(m moment) bool { return m.before != nil }) {
+			s.Notes = append(s.Notes, "its row is deleted after the time for which settled orders are kept")
+		}
 	}
 	s.Cost = r.cost()
 	return s, nil
@@ -219,11 +222,8 @@ func (s *State) fill(row *confirm.Row) {
 	}
 }
 
-// before says what an order was of which confirm had no row.
-func (r *Reader) before(w When, taken []moment, records []*kgo.Record) string {
-	if slices.ContainsFunc(taken, func(m moment) bool { return m.before != nil }) {
-		return "forgotten"
-	}
+// without says what an order was of which confirm had no row, or no row any more.
+func (r *Reader) without(w When, taken []moment, records []*kgo.Record) string {
 	limit := w.Time
 	if w.end() {
 		limit = time.UnixMilli(math.MaxInt64)

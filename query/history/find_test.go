@@ -28,7 +28,8 @@ func TestViews(t *testing.T) {
 		v := history.Views{Address: worker.URL}
 		return v.Find(t.Context(), "a/b c")
 	}
-	got, err := find(200, "application/json", `[{"topic":"orders","partition":2,"offset":7,"kind":"x"}]`)
+	got, err := find(200, "application/json",
+		`[{"topic":"orders","partition":2,"offset":7,"kind":"x"}]`)
 	if err != nil || !slices.Equal(got, []history.Place{{Topic: "orders", Partition: 2, Offset: 7}}) {
 		t.Errorf("got %v, %v", got, err)
 	}

@@ -274,6 +274,23 @@ func TestOtherRules(t *testing.T) {
 	}
 }
 
+// TestForgotten: an order whose row is deleted is still what its events say.
+func TestForgotten(t *testing.T) {
+	w := newWorld(t.Context(), t, newBroker(t), confirm.Rules{
+		KeepSettled: time.Second, KeepDigest: time.Second,
+	})
+	w.place("o", noon, 500, 0)
+	w.pay("o", "p", noon, 500)
+	w.place("later", noon.Add(time.Hour), 500, 0)
+	w.pay("later", "p", noon.Add(time.Hour), 500)
+	w.all()
+	was, err := w.open().At(t.Context(), "o", history.When{})
+	if err != nil || was.State != "confirmed" || string(was.Row) != "null" || was.Taken != 4 ||
+		len(was.Notes) != 1 || !strings.Contains(was.Notes[0], "deleted") {
+		t.Errorf("it is %+v, %v", was, err)
+	}
+}
+
 func TestParseWhen(t *testing.T) {
 	for text, want := range map[string]string{
 		"2026-05-04T12:00:00+02:00": "2026-05-04T10:00:00Z",

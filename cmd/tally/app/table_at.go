@@ -31,7 +31,7 @@ func (m *Main) getRowAt(
 		return err
 	}
 	if bytes.Equal(was.Row, []byte("null")) {
-		return hinted("tally explain tells what happened when", "there was no row %q at %s", key, was.At)
+		return hinted("tally explain tells what happened when", "there is no row %q at %s", key, was.At)
 	}
 	shown := shownRow{Key: key, Partition: past.Partition(key), Source: "replay", Row: was.Row}
 	return m.printJSON(s, shown)
