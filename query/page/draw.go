@@ -107,11 +107,11 @@ func (p *plan) box(v *vertex, x int) box {
 		b.Reader = slices.Contains(p.readers, v.name)
 	} else {
 		topic, _ := p.t.Topic(v.name)
+		b.Readers = strings.Join(p.readBy(v.name), " ")
 		b.Outside = slices.Contains(topic.Writers(), topology.Outside)
 		b.Compact = topic.Cleanup == topology.Compact
 		b.Title = "topic " + v.name + ": " + strings.Join(topic.Kinds(), ", ")
 	}
-	b.Readers = strings.Join(p.readBy(v.name), " ")
 	b.Y = middle(v) - b.H/2
 	return b
 }

@@ -197,13 +197,6 @@ func (p *plan) layer() {
 			topic.layer = behind - 1
 		}
 	}
-	last := 0
-	for _, l := range p.links {
-		last = max(last, l.to.layer)
-	}
-	for _, name := range p.readers {
-		p.boxes[name].layer = last
-	}
 }
 
 // bend fills the layers, in the order of the map, and puts a bend into each layer that a
@@ -221,7 +214,9 @@ func (p *plan) bend() {
 		}
 	}
 	for _, name := range p.t.Services() {
-		put(p.boxes[name])
+		if !slices.Contains(p.readers, name) {
+			put(p.boxes[name])
+		}
 	}
 	for _, l := range p.links {
 		if l.back {
@@ -359,6 +354,16 @@ func (p *plan) settle() {
 		for _, v := range layer {
 			v.y -= top
 		}
+	}
+	// No way leads to readers: they are at the end of the last layer.
+	last := len(p.layers) - 1
+	for _, name := range p.readers {
+		v := p.boxes[name]
+		v.layer = last
+		for _, above := range p.layers[last] {
+			v.y = max(v.y, above.y+apart)
+		}
+		p.layers[last] = append(p.layers[last], v)
 	}
 }
 

@@ -62,3 +62,18 @@ func TestDrawingIsStable(t *testing.T) {
 		}
 	}
 }
+
+// TestDrawingIsCompact holds that the drawing is no higher than its fullest layer needs,
+// but for the ways that go back.
+func TestDrawingIsCompact(t *testing.T) {
+	for _, chain := range []bool{false, true} {
+		m := topology.Default(topology.Options{Chain: chain})
+		most := 0
+		for _, layer := range arrange(m).layers {
+			most = max(most, len(layer))
+		}
+		if d := draw(m); d.Height > most*apart+150 {
+			t.Errorf("%d high with %d in the fullest layer", d.Height, most)
+		}
+	}
+}

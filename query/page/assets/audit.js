@@ -128,13 +128,13 @@ function fates(r) {
 function counts(r) {
   const names = ["orders", "confirmed", "pending", "expired", "cancelled", "payments", "waiting", "excess",
     "mismatched", "unmatched", "late", "reversed", "duplicates", "conflicted", "invalid"];
-  return table("", ["What", ["How many", "number"]], names.filter((n) => r[n] || n === "orders" || n === "payments" || n === "confirmed")
+  return table("Counted by the audit", ["What", ["How many", "number"]], names.filter((n) => r[n] || n === "orders" || n === "payments" || n === "confirmed")
     .map((n) => el("tr", { "data-count": n }, el("th", { scope: "row" }, n), el("td", { class: "number" }, number(r[n])))), { id: "counts" });
 }
 
 function dispositions(r) {
   const names = Object.keys(r.dispositions).sort((a, b) => r.dispositions[b] - r.dispositions[a]);
-  return table("", ["Disposition", ["Records", "number"]], names.map((n) => el("tr", {},
+  return table("Each record has one", ["Disposition", ["Records", "number"]], names.map((n) => el("tr", {},
     el("th", { scope: "row" }, n), el("td", { class: "number" }, number(r.dispositions[n])))));
 }
 

@@ -96,7 +96,7 @@ function parse(body) {
 
 // table makes a table: head is a list of names, or of [name, class].
 export function table(caption, head, rows, attributes = {}) {
-  return el("table", attributes, el("caption", {}, caption),
+  return el("table", attributes, caption ? el("caption", {}, el("span", {}, caption)) : null,
     el("thead", {}, el("tr", {}, head.map((h) => {
       const [name, kind] = Array.isArray(h) ? h : [h];
       return el("th", { scope: "col", class: kind }, name);

@@ -94,13 +94,13 @@ function entry(e, all, command) {
       el("span", { class: "when" }, time(e.at), e.no > 1 ? ` (${passed < 0 ? "−" : "+"}${lasting(Math.abs(passed))})` : "")),
     e.words ? el("p", { class: "detail" }, e.words) : null,
     el("p", { class: "where" }, el("span", { class: "id" }, place(e)), causes(e, all)),
-    e.row ? change(e.row, e.type) : null,
-    record(e)));
+    record(e),
+    e.row ? change(e.row, e.type) : null));
 }
 
 function record(e) {
   if (!e.value) return null;
-  return el("details", {}, el("summary", {}, "The record", el("span", { class: "unseen" }, ` of ${e.type}, number ${e.no}`)),
+  return el("details", { class: "record" }, el("summary", {}, "The record", el("span", { class: "unseen" }, ` of ${e.type}, number ${e.no}`)),
     e.id ? el("p", { class: "where" }, "Id ", el("span", { class: "id" }, e.id)) : null,
     el("pre", { tabindex: "0" }, JSON.stringify(e.value, null, 2)));
 }
