@@ -65,7 +65,10 @@ func TestReadYourOwnWrite(t *testing.T) {
 		}
 		wk.get("/orders/"+id+"/places?after="+token).is(t, 200, `"type":"PlaceOrder"`,
 			fmt.Sprintf(`"topic":"order-commands","partition":%d,"offset":%d`, at.Partition, at.Offset))
+		w.hold()
 		cancel, _ := accepted(t, wk.ask("POST", "/orders/"+id+"/cancel", `{"reason":"enough"}`))
+		wk.get("/orders/"+id+"?wait=20ms&after="+cancel).is(t, http.StatusGatewayTimeout)
+		w.release()
 		wk.get("/orders/"+id+"?after="+cancel).is(t, 200, `"records":2`)
 		accepted(t, wk.ask("POST", "/orders/"+id+"/cancel", ""))
 	}
@@ -221,10 +224,12 @@ func TestLists(t *testing.T) {
 	w.workers[0].get("/customers/bob/orders?cursor="+page.Next).is(t, 400, "cursor: ")
 	w.workers[0].get("/customers/nobody/orders").is(t, 200, `"orders":[]`)
 	w.move(0, nil)
+	before := w.asked()
 	answered := make(chan asked, 1)
-	go func() { answered <- w.workers[0].get("/stuck") }()
+	go func() { answered <- w.workers[0].get("/money-at-risk") }()
+	w.eventually("it looks for the partition again", func() bool { return w.asked() > before+1 })
 	w.move(0, w.workers[0])
-	(<-answered).is(t, 200)
+	(<-answered).is(t, 200, `"orders":48`)
 }
 
 // walk reads a list to its end and returns the ids.

@@ -41,6 +41,7 @@ type world struct {
 	held  bool                // what is written is not taken in
 	later []func()
 	ids   []string // of the commands
+	looks int      // how often the group was asked
 }
 
 // A worker is one server of the world.
@@ -98,6 +99,7 @@ func partitionOf(order string) int32 { return keyhash.Partition([]byte(order), p
 func (w *world) Peers(context.Context) (map[int32]string, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.looks++
 	at := map[int32]string{}
 	for p, wk := range w.owner {
 		if wk != nil {
@@ -105,6 +107,13 @@ func (w *world) Peers(context.Context) (map[int32]string, error) {
 		}
 	}
 	return at, nil
+}
+
+// asked is how often the group was asked who has what.
+func (w *world) asked() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.looks
 }
 
 // Command takes a command, and the views take it in at once unless they are held.

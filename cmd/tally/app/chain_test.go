@@ -71,12 +71,18 @@ func TestDemoChainTells(t *testing.T) {
 // chainWorker runs some services of the chain beside the test.
 func chainWorker(t *testing.T, at, name string, args ...string) (Serving, func()) {
 	t.Helper()
+	return aWorker(t, at, name, append(args, "--chain")...)
+}
+
+// aWorker runs some services beside the test.
+func aWorker(t *testing.T, at, name string, args ...string) (Serving, func()) {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	c := newCommand()
 	serving, ended := make(chan Serving, 1), make(chan int, 1)
 	c.Ready = func(s Serving) { serving <- s }
 	dir := filepath.Join(t.TempDir(), name)
-	line := append([]string{"run", at, "--chain", "--instance", name, "--state-dir", dir}, args...)
+	line := append([]string{"run", at, "--instance", name, "--state-dir", dir}, args...)
 	go func() { ended <- c.Run(ctx, line) }()
 	s := await(t, serving, ended, c)
 	end := func() {
