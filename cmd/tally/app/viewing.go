@@ -31,7 +31,7 @@ func viewsProcessor() processor {
 			return views.Define(w.viewTopics(), wrap)
 		},
 		engine: func(w wiring, c *engine.Config) {
-			_ = w.advertise
+			c.Advertise = w.advertise
 			c.Index = &engine.Index{Entries: views.Entries, Version: views.IndexVersion}
 			follow := w.changes
 			if follow == nil { // nobody does
