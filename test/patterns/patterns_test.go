@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"tallystick/cmd/tally/app"
 )
 
 // TestEventNotification holds what thin events cost: lookup asks back for each of
@@ -221,6 +223,42 @@ func TestEventsAsTheSourceOfTruth(t *testing.T) {
 		t.Errorf("the reversal does not say why: %s", said.Value)
 	}
 	after.one(t, "OrderConfirmed")
+	s.audit(t)
+}
+
+// TestCorrectionsAreEvents holds that what was booked wrongly is put right by events
+// that say why and who said so, which the payment's own event outlives.
+func TestCorrectionsAreEvents(t *testing.T) {
+	s := openShop(t)
+	s.place(t, "typo", "ann", "tea:2:450")
+	s.pay(t, "pay-typo", "typo", 90)
+	before := s.comes(t, "typo", "validated")
+	s.has(t, "typo", "PaymentReceived")
+	correct := []string{"correct", "typo", "--payment=pay-typo", "--amount=900", "--by=ann"}
+	code, _, said := s.try(t, correct...)
+	if code != app.ExitUsage || !strings.Contains(said, "a correction needs a reason") {
+		t.Errorf("without a reason: exit code %d, %s", code, said)
+	}
+	s.tally(t, append(correct, "--reason=a digit was lost")...)
+	after := s.comes(t, "typo", "confirmed")
+	for _, was := range before.Events {
+		if !slices.ContainsFunc(after.Events, func(is event) bool {
+			return is.Topic == was.Topic && is.Offset == was.Offset && string(is.Value) == string(was.Value)
+		}) {
+			t.Errorf("%s is no longer what it was", was.Type)
+		}
+	}
+	paid, void := after.one(t, "PaymentReceived"), after.one(t, "PaymentVoided")
+	adjusted, confirmed := after.one(t, "PaymentAdjusted"), after.one(t, "OrderConfirmed")
+	if !slices.Contains(void.Causes, paid.ID) || !slices.Contains(adjusted.Causes, void.ID) ||
+		!slices.Contains(confirmed.Causes, adjusted.ID) {
+		t.Errorf("%s, %s, %s, %s are no chain", paid.ID, void.Causes, adjusted.Causes, confirmed.Causes)
+	}
+	for _, e := range []event{void, adjusted} {
+		if v := string(e.Value); !strings.Contains(v, "a digit was lost") || !strings.Contains(v, "ann") {
+			t.Errorf("%s does not say why or who: %s", e.Type, e.Value)
+		}
+	}
 	s.audit(t)
 }
 
