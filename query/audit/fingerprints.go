@@ -1,9 +1,6 @@
 package audit
 
 import (
-	"context"
-	"fmt"
-
 	"tallystick/engine/journal"
 	"tallystick/state/fingerprint"
 )
@@ -31,66 +28,28 @@ const (
 	Moving = "in flight"
 )
 
-// A recorded is what a journal tells about a table: the fingerprint before the
-// audit began, and those of what was done since then.
-type recorded struct {
-	last  *journal.Table
-	since []journal.Table
-}
-
-// recorded reads the end of the journal of a partition.
-func (r *reader) recorded(ctx context.Context, p int32) (recorded, error) {
-	var rec recorded
-	topic := r.Topics.Journal
-	span, settled := r.came.Span(topic, p), r.before.Span(topic, p).End
-	for back := int64(64); rec.last == nil; back *= 8 {
-		rec = recorded{}
-		from := max(span.Start, settled-back)
-		for record, err := range r.came.Range(ctx, topic, p, from, span.End) {
-			if err != nil {
-				return rec, err
-			}
-			s, err := journal.Parse(record.Value)
-			switch {
-			case err != nil:
-				return rec, fmt.Errorf("audit: %s/%d@%d: %w", topic, p, record.Offset, err)
-			case s.Table == nil:
-			case record.Offset < settled:
-				rec.last = s.Table
-			default:
-				rec.since = append(rec.since, *s.Table)
-			}
-		}
-		if from == span.Start {
-			break
-		}
-	}
-	return rec, nil
-}
-
-// fingerprints holds the rows of a shard that is closed against what was recorded.
-// The changelog was read after the first look at the journal and before the second:
-// its rows are those after one of the transactions in between, or in the midst of
-// one.
-func (s *Shard) fingerprints(p int32, rec recorded) {
+// fingerprints holds the rows of a shard that is closed against what the journal had
+// last when the audit began, if it tells of the table. The changelog was read after
+// that: where something was done since then, its rows are those after it, or in the
+// midst of it.
+func (s *Shard) fingerprints(p int32, last *journal.Table, since bool) {
 	f := Fingerprint{
 		Partition: p, State: Unrecorded, Folded: s.folded.String(), Replayed: s.replayed.String(),
 		Rows: s.folded.Rows(),
 	}
-	moving := s.report.InFlight > 0 || len(rec.since) > 0
-	if rec.last != nil {
-		f.Recorded = rec.last.Fingerprint
+	if last != nil {
+		f.Recorded = last.Fingerprint
 		f.State = Differences
 		switch {
-		case is(s.folded, *rec.last) && is(s.replayed, *rec.last):
+		case is(s.folded, *last) && is(s.replayed, *last):
 			f.State = OK
-		case moving:
+		case since || s.report.InFlight > 0:
 			f.State = Moving
 		}
 	}
 	if f.State == Differences {
 		s.differ(kindTable, "", "partition %d was recorded with %d rows of fingerprint %s, "+
-			"the changelog has %d of %s, the rules give %d of %s", p, rec.last.Rows, f.Recorded,
+			"the changelog has %d of %s, the rules give %d of %s", p, last.Rows, f.Recorded,
 			s.folded.Rows(), f.Folded, s.replayed.Rows(), f.Replayed)
 	}
 	s.report.Fingerprints = append(s.report.Fingerprints, f)

@@ -184,12 +184,13 @@ func (r *reader) shard(ctx context.Context, p int32, outputs []said) (*Report, e
 			}
 		}
 	}
-	rec, err := r.recorded(ctx, p)
+	journal := r.Topics.Journal
+	last, err := r.before.LastTable(ctx, journal, p)
 	if err != nil {
 		return nil, err
 	}
 	report := s.Close()
-	s.fingerprints(p, rec)
+	s.fingerprints(p, last, r.came.Span(journal, p).End > r.before.Span(journal, p).End)
 	return report, nil
 }
 

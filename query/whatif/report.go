@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -66,8 +65,8 @@ type Report struct {
 	// Money is what was said about money, by currency.
 	Money map[string]*Money `json:"money"`
 
-	// OrderCount is how many orders differ, of which the first by their id are
-	// spelled out.
+	// OrderCount is how many orders differ, of which some are spelled out: those first
+	// of which a record is missing or extra.
 	OrderCount int64   `json:"order_count"`
 	Orders     []Order `json:"orders"`
 
@@ -265,11 +264,13 @@ func (r *Report) conclude(differ []*lonely, inFlight map[string]bool, o Options)
 		}
 	}
 	r.OrderCount = int64(len(orders))
-	for i, key := range slices.Sorted(maps.Keys(orders)) {
-		spell := i < o.Limit
-		if changes := r.changes(orders[key], o, spell); spell {
-			r.Orders = append(r.Orders, Order{key, changes})
-		}
+	for key, list := range orders {
+		r.Orders = append(r.Orders, Order{key, r.changes(list, o, false)})
+	}
+	r.first(o.Limit)
+	again := NewReport() // what differs is counted already
+	for i := range r.Orders {
+		r.Orders[i].Changes = again.changes(orders[r.Orders[i].Order], o, true)
 	}
 	if r.Missing+r.Extra+r.Changed > 0 {
 		r.Whatif = Differences
@@ -378,11 +379,28 @@ func (r *Report) merge(o *Report, limit int) {
 	}
 	r.OrderCount += o.OrderCount
 	r.Orders = append(r.Orders, o.Orders...)
-	slices.SortFunc(r.Orders, func(a, b Order) int { return cmp.Compare(a.Order, b.Order) })
-	r.Orders = r.Orders[:min(len(r.Orders), limit)]
+	r.first(limit)
 	r.UnreadableCount += o.UnreadableCount
 	r.Unreadable = append(r.Unreadable, o.Unreadable...)
 	r.Unreadable = r.Unreadable[:min(len(r.Unreadable), maxReasons)]
+}
+
+// first leaves so many orders: those first of which something is missing or extra,
+// each in the order of their ids.
+func (r *Report) first(limit int) {
+	slices.SortFunc(r.Orders, func(a, b Order) int {
+		return cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.Order, b.Order))
+	})
+	r.Orders = r.Orders[:min(len(r.Orders), limit)]
+}
+
+func (o Order) rank() int {
+	for _, c := range o.Changes {
+		if c.What != Changed {
+			return 0
+		}
+	}
+	return 1
 }
 
 func (m *Money) add(o *Money) {
