@@ -14,6 +14,7 @@ import (
 
 	"tallystick/processors/confirm"
 	"tallystick/query/history"
+	"tallystick/topology"
 )
 
 var noon = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
@@ -77,13 +78,17 @@ func drawTraffic(rt *rapid.T, w *world) []string {
 			key := keys[draw("key", len(keys))]
 			n := len(w.queue)
 			when := at.Add(-time.Duration(draw("late", 15)) * time.Second)
-			switch id := fmt.Sprint("p", draw("payment", 4)); draw("what", 8) {
+			switch id := fmt.Sprint("p", draw("payment", 4)); draw("what", 10) {
 			case 0, 1:
 				w.place(key, when, 500, time.Duration(draw("due", 10))*time.Second)
 			case 2:
 				w.cancel(key, when)
 			case 3:
 				w.reverse(key, id, when)
+			case 4:
+				w.void(key, id, when)
+			case 5:
+				w.adjust(key, "a"+id, when, int64(100+100*draw("minor", 5)))
 			default:
 				w.pay(key, id, when, int64(100*draw("minor", 6)))
 			}
@@ -92,14 +97,26 @@ func drawTraffic(rt *rapid.T, w *world) []string {
 		}
 		w.begin()
 		for {
-			topic := w.names.Orders
-			if w.waits(topic) == 0 || w.waits(w.names.Payments) > 0 && rapid.Bool().Draw(rt, "payment") {
-				topic = w.names.Payments
+			var open []string
+			for _, topic := range []string{
+				w.names.Orders, w.names.Payments, w.names.Corrections, w.names.Retry(topology.Confirm),
+			} {
+				if w.waits(topic) > 0 {
+					open = append(open, topic)
+				}
 			}
-			if w.waits(topic) == 0 {
+			if open == nil {
 				break
 			}
-			w.take(topic, log[topic][w.done[topic]], draw("refuse", 10) == 0)
+			topic := open[draw("topic", len(open))]
+			r, retry := log[topic][w.done[topic]], topic == w.names.Retry(topology.Confirm)
+			refuse := !retry && draw("refuse", 10) == 0
+			if w.take(topic, r, refuse); refuse && rapid.Bool().Draw(rt, "again") {
+				n := len(w.queue)
+				w.again(r)
+				again := w.queue[n]
+				log[again.Topic] = append(log[again.Topic], again)
+			}
 			if draw("page", 5) == 0 {
 				w.more()
 			}

@@ -1,6 +1,7 @@
 package history_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math"
@@ -164,6 +165,43 @@ func (w *world) reverse(key, id string, at time.Time) history.Place {
 	})
 }
 
+func (w *world) void(key, id string, at time.Time) history.Place {
+	return write(w, schemas.Corrections, w.names.Corrections, key, at, &tallyv1.CorrectionEvent{
+		Meta: w.meta(),
+		Event: &tallyv1.CorrectionEvent_PaymentVoided{PaymentVoided: &tallyv1.PaymentVoided{
+			PaymentId: id, OrderId: key, Reason: "typed twice", By: "cleo",
+		}},
+	})
+}
+
+func (w *world) adjust(key, id string, at time.Time, minor int64) history.Place {
+	return write(w, schemas.Corrections, w.names.Corrections, key, at, &tallyv1.CorrectionEvent{
+		Meta: w.meta(),
+		Event: &tallyv1.CorrectionEvent_PaymentAdjusted{PaymentAdjusted: &tallyv1.PaymentAdjusted{
+			PaymentId: id, OrderId: key, Amount: schemas.Money(minor, "EUR"), Reason: "cash", By: "cleo",
+		}},
+	})
+}
+
+// meta has an id, without which no correction counts.
+func (w *world) meta() *tallyv1.Meta {
+	return &tallyv1.Meta{Id: fmt.Sprint("c", w.ends[w.names.Corrections])}
+}
+
+// again asks to process a refused record again, which the retry topic has under the
+// name of its topic.
+func (w *world) again(r *kgo.Record) history.Place {
+	return w.add(w.names.Retry(topology.Confirm), string(r.Key), r.Timestamp,
+		append([]byte(r.Topic+"\n"), r.Value...))
+}
+
+func retried(r *kgo.Record) (*kgo.Record, bool) {
+	topic, value, ok := bytes.Cut(r.Value, []byte("\n"))
+	again := *r
+	again.Topic, again.Value = string(topic), value
+	return &again, ok
+}
+
 // begin begins a transaction.
 func (w *world) begin() {
 	c := &journal.Clock{Inputs: map[string]journal.Hand{}}
@@ -208,7 +246,9 @@ func (w *world) take(topic string, r *kgo.Record, refuse bool) {
 	w.done[topic]++
 	s := w.page()
 	s.Runs = append(s.Runs, index(s, topic), offset, offset)
-	if at := r.Timestamp.UnixMicro(); at > w.high[topic] {
+	// Corrections and what is asked again have no part in the clock.
+	high, timed := w.high[topic]
+	if at := r.Timestamp.UnixMicro(); timed && at > high {
 		w.high[topic] = at
 		low := int64(math.MaxInt64)
 		for _, high := range w.high {
@@ -228,17 +268,26 @@ func (w *world) take(topic string, r *kgo.Record, refuse bool) {
 	if w.stream < 0 {
 		clock.Stream = 0
 	}
-	var e confirm.Event
-	if topic == w.names.Orders {
+	w.step(key, p, r.Timestamp, w.event(r, clock))
+}
+
+func (w *world) event(r *kgo.Record, clock confirm.Clock) confirm.Event {
+	switch r.Topic {
+	case w.names.Orders:
 		m, err := schemas.Orders.Unmarshal(r.Value)
 		w.must(err)
-		e = confirm.OfOrder(m, clock)
-	} else {
+		return confirm.OfOrder(m, clock)
+	case w.names.Payments:
 		m, err := schemas.Payments.Unmarshal(r.Value)
 		w.must(err)
-		e = confirm.OfPayment(m, clock)
+		return confirm.OfPayment(m, clock)
+	case w.names.Corrections:
+		m, err := schemas.Corrections.Unmarshal(r.Value)
+		w.must(err)
+		return confirm.OfCorrection(m, clock)
 	}
-	w.step(key, p, r.Timestamp, e)
+	asked, _ := retried(r)
+	return w.event(asked, clock)
 }
 
 // due lets come what is due by stream time.
@@ -299,7 +348,7 @@ func (w *world) options() history.Options {
 		Topology: topology.Default(topology.Options{
 			Prefix: w.names.Orders[:len(w.names.Orders)-len("orders")], App: w.names.App,
 		}),
-		Names: w.names, Rules: w.rules, Patience: time.Second,
+		Names: w.names, Rules: w.rules, Retried: retried, Patience: time.Second,
 	}
 }
 

@@ -305,7 +305,9 @@ broker %[1]s and worker %[2]s stay up; end with Ctrl-C.
 The page is at http://%[2]s/, an order at http://%[2]s/#/order/o%[4]d-000001. Try:
   tally table scan --limit 3 --brokers %[1]s --worker %[2]s
   tally audit --brokers %[1]s%[3]s
-  tally order show o%[4]d-000001 --brokers %[1]s%[3]s
+  tally explain o%[4]d-000001 --brokers %[1]s%[3]s
+  tally state o%[4]d-000001 --brokers %[1]s%[3]s --at -1h
+  curl http://%[2]s/orders/o%[4]d-000001
 `, brokers, server.address, chain, st.d.made.seed)
 	if st.m.Ready != nil {
 		st.m.Ready(Serving{Brokers: st.s.Brokers, HTTP: server.address})
