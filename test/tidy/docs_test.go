@@ -258,7 +258,7 @@ func TestExamplesAreValid(t *testing.T) {
 	codecs := []interface{ Decode([]byte) (any, error) }{
 		schemas.Orders, schemas.Payments, schemas.Confirmations, schemas.Exceptions,
 		schemas.OrderCommands, schemas.OrderChecks, schemas.Customers, schemas.Products,
-		schemas.Stock, schemas.Notices,
+		schemas.Stock, schemas.Notices, schemas.Corrections,
 	}
 	block := regexp.MustCompile("(?ms)^```json\n(.*?)^```")
 	n := 0
