@@ -12,6 +12,8 @@ import (
 
 	"tallystick/query/api"
 	"tallystick/query/views"
+	"tallystick/schemas"
+	"tallystick/schemas/tallyv1"
 )
 
 func order(id string) string {
@@ -283,4 +285,31 @@ func TestPlacesBeyondTheRow(t *testing.T) {
 	}
 	w.workers[0].get("/orders/o/places").is(t, http.StatusConflict, "1 are beyond the first 1000")
 	w.workers[0].get("/orders/o").is(t, 200, `"records":1001`)
+}
+
+// TestOrderShowsItsMoney: what was paid, taken back, corrected and is owed.
+func TestOrderShowsItsMoney(t *testing.T) {
+	w := open(t, 1)
+	w.placed("o", "ann", 900, "EUR")
+	w.paid("o", "p1", 90, "EUR")
+	w.says("o", tallyv1.OrderView_CORRECTIONS, 3, &tallyv1.CorrectionEvent{
+		Event: &tallyv1.CorrectionEvent_PaymentVoided{
+			PaymentVoided: &tallyv1.PaymentVoided{PaymentId: "p1", OrderId: "o"},
+		},
+	})
+	w.says("o", tallyv1.OrderView_CORRECTIONS, 4, &tallyv1.CorrectionEvent{
+		Event: &tallyv1.CorrectionEvent_PaymentAdjusted{PaymentAdjusted: &tallyv1.PaymentAdjusted{
+			PaymentId: "p2", OrderId: "o", Amount: schemas.Money(900, "EUR"), Replaces: "p1",
+		}},
+	})
+	w.says("o", tallyv1.OrderView_EXCEPTIONS, 12, &tallyv1.ExceptionEvent{
+		Event: &tallyv1.ExceptionEvent_RefundOwed{RefundOwed: &tallyv1.RefundOwed{
+			PaymentId: "p2", OrderId: "o", Amount: schemas.Money(5, "EUR"),
+			Reason: tallyv1.RefundOwed_EXCESS,
+		}},
+	})
+	w.workers[0].get("/orders/o").is(t, 200, `"paid":[{"minor":900,"currency":"EUR"}]`,
+		`"owed":[{"minor":5,"currency":"EUR"}]`, `"counts":false`, `"replaces":"p1"`,
+		`"reason":"excess"`, `"waits_for":"its payment"`)
+	w.workers[0].get("/orders/o/places").is(t, 200, `"topic":"corrections"`, `"type":"RefundOwed"`)
 }

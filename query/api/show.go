@@ -38,8 +38,11 @@ type orderJSON struct {
 	Marks    map[string]markJSON `json:"marks"`
 	Checks   map[string]string   `json:"checks"`
 	Payments []paymentJSON       `json:"payments"`
-	Refunds  []refundJSON        `json:"refunds"`
-	Notices  []noticeJSON        `json:"notices"`
+	// Corrections are what the operator said about payments: those without an amount
+	// take a payment back.
+	Corrections []correctionJSON `json:"corrections"`
+	Refunds     []refundJSON     `json:"refunds"`
+	Notices     []noticeJSON     `json:"notices"`
 	// Records is how many records about it have been taken in.
 	Records int64 `json:"records"`
 }
@@ -56,6 +59,13 @@ type paymentJSON struct {
 	At      *time.Time `json:"at,omitempty"`
 	// Counts tells whether it was neither reversed nor made void.
 	Counts bool `json:"counts"`
+}
+
+type correctionJSON struct {
+	Payment  string     `json:"payment"`
+	Amount   *moneyJSON `json:"amount,omitempty"`
+	Replaces string     `json:"replaces,omitempty"`
+	At       time.Time  `json:"at"`
 }
 
 type refundJSON struct {
@@ -150,7 +160,8 @@ func verdicts(row *views.Row) map[string]tallyv1.OrderView_Verdict {
 func detailed(order string, row *views.Row) orderJSON {
 	o := orderJSON{
 		summaryJSON: summary(order, row), Marks: map[string]markJSON{}, Checks: map[string]string{},
-		Payments: []paymentJSON{}, Refunds: []refundJSON{}, Notices: []noticeJSON{},
+		Payments: []paymentJSON{}, Corrections: []correctionJSON{}, Refunds: []refundJSON{},
+		Notices: []noticeJSON{},
 	}
 	for name, m := range map[string]*tallyv1.OrderView_Mark{
 		"refused": row.GetRefused(), "validated": row.GetValidated(), "cancelled": row.GetCancelled(),
@@ -167,6 +178,19 @@ func detailed(order string, row *views.Row) orderJSON {
 			o.Checks[name] = word(v)
 		}
 	}
+	o.money(row)
+	for _, n := range row.GetNotices() {
+		o.Notices = append(o.Notices, noticeJSON{
+			word(n.GetChannel()), word(n.GetOutcome()), n.GetAttempts(), timeOf(n.GetAtUs()),
+		})
+	}
+	list, more := views.Places(row)
+	o.Records = int64(len(list)) + more
+	return o
+}
+
+// money adds what came in and what has to go back.
+func (o *orderJSON) money(row *views.Row) {
 	for _, p := range row.GetPayments() {
 		shown := paymentJSON{
 			Payment: p.GetPaymentId(), Method: p.GetMethod(), At: maybe(p.GetAtUs()),
@@ -177,6 +201,15 @@ func detailed(order string, row *views.Row) orderJSON {
 		}
 		o.Payments = append(o.Payments, shown)
 	}
+	for _, c := range row.GetCorrections() {
+		shown := correctionJSON{
+			Payment: c.GetPaymentId(), Replaces: c.GetReplaces(), At: timeOf(c.GetAtUs()),
+		}
+		if c.GetCurrency() != "" {
+			shown.Amount = &moneyJSON{c.GetAmount(), c.GetCurrency()}
+		}
+		o.Corrections = append(o.Corrections, shown)
+	}
 	for _, r := range row.GetRefunds() {
 		o.Refunds = append(o.Refunds, refundJSON{
 			r.GetPaymentId(),
@@ -185,12 +218,4 @@ func detailed(order string, row *views.Row) orderJSON {
 			timeOf(r.GetAtUs()),
 		})
 	}
-	for _, n := range row.GetNotices() {
-		o.Notices = append(o.Notices, noticeJSON{
-			word(n.GetChannel()), word(n.GetOutcome()), n.GetAttempts(), timeOf(n.GetAtUs()),
-		})
-	}
-	list, more := views.Places(row)
-	o.Records = int64(len(list)) + more
-	return o
 }

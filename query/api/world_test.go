@@ -84,6 +84,7 @@ func open(t *testing.T, n int, settings ...setting) *world {
 var topicNames = map[tallyv1.OrderView_Topic]string{
 	tallyv1.OrderView_ORDER_COMMANDS: "order-commands", tallyv1.OrderView_ORDERS: "orders",
 	tallyv1.OrderView_PAYMENTS: "payments-by-order", tallyv1.OrderView_CONFIRMATIONS: "confirmations",
+	tallyv1.OrderView_CORRECTIONS: "corrections", tallyv1.OrderView_EXCEPTIONS: "exceptions",
 }
 
 // move gives a partition to a worker, or to none.

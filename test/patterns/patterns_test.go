@@ -2,6 +2,7 @@ package patterns_test
 
 import (
 	"encoding/json"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -291,12 +292,45 @@ func TestCQRS(t *testing.T) {
 			t.Errorf("reading changed %v to %v", settled.kinds(), again.kinds())
 		}
 	}
+	s.readOwnWrite(t)
 	// The same command once more changes nothing, as the one behind it tells.
 	s.place(t, "split", "ann", "tea:1:450")
 	s.tally(t, "order", "cancel", "split", "--reason", "enough", "--wait")
 	o = s.show(t, "split")
 	o.one(t, "OrderPlaced")
 	o.one(t, "OrderCancelled")
+}
+
+// readOwnWrite holds that what is written over HTTP is answered with where it is, not
+// with what comes of it, and is found by its token in the model that is read.
+func (s *shop) readOwnWrite(t *testing.T) {
+	t.Helper()
+	at := "http://" + s.worker(t, "back").http
+	in, err := http.NewRequestWithContext(t.Context(), http.MethodPost, at+"/orders",
+		strings.NewReader(
+			`{"orderId":"own","customerId":"ann","total":{"minor":450,"currency":"EUR"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.Header.Set("Content-Type", "application/json")
+	out, err := http.DefaultClient.Do(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Body.Close()
+	where := out.Header.Get("Location")
+	if out.StatusCode != http.StatusAccepted || !strings.HasPrefix(where, "/orders/own?after=") {
+		t.Fatalf("the command was answered with %s, and is at %q", out.Status, where)
+	}
+	var view struct{ Order, State, Customer string }
+	read(t, get(t, strings.TrimPrefix(at, "http://"), where), &view)
+	if view.Order != "own" || view.Customer != "ann" || view.State == "" {
+		t.Errorf("the view with the token is %+v", view)
+	}
+	until(t, "the view has gone on", func() bool {
+		read(t, get(t, strings.TrimPrefix(at, "http://"), "/orders/own"), &view)
+		return view.State == "validated"
+	})
 }
 
 // A result is a line of tally bench ways.

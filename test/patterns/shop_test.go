@@ -75,7 +75,7 @@ func openShop(t *testing.T) *shop {
 		all.found(t, "shop-")
 		all.start(t, "front", "rekey", "orders", "inventory", "fraud")
 		all.start(t, "middle", "details")
-		all.start(t, "back", "validate", "confirm", "notify")
+		all.start(t, "back", "validate", "confirm", "notify", "views")
 		all.load(t, `{"customerUpdated":{"customerId":"ann","email":"ann@customers.example"}}`,
 			`{"customerUpdated":{"customerId":"bob","email":"bob@customers.example"}}`,
 			`{"productUpdated":{"productId":"tea"}}`,
