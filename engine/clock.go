@@ -62,19 +62,26 @@ func (c *clock) time() time.Time {
 // advance moves the clock by a record. One from the far future is counted and
 // moves nothing: it would make everything late that comes after it.
 func (c *clock) advance(topic string, timestamp time.Time) {
-	i := slices.IndexFunc(c.inputs, func(h hand) bool { return h.topic == topic })
-	if i < 0 {
-		return // it has no part in the clock
-	}
-	at, h := timestamp.UnixMicro(), &c.inputs[i]
-	if at > c.ahead {
+	h, at := c.hand(topic), timestamp.UnixMicro()
+	switch {
+	case h == nil: // it has no part in the clock
+	case at > c.ahead:
 		c.far++
-		return
-	}
-	if at > h.high || h.idle {
+	case at > h.high || h.idle:
 		h.high, h.idle = max(h.high, at), false
 		c.settle()
 	}
+}
+
+// hand returns what is known of an input, nil if it has no part in the clock. It
+// looks at the names alone: who delivers records writes other fields meanwhile.
+func (c *clock) hand(topic string) *hand {
+	for i := range c.inputs {
+		if h := &c.inputs[i]; h.topic == topic {
+			return h
+		}
+	}
+	return nil
 }
 
 // settle brings the stream time up to what the inputs say.
@@ -108,10 +115,8 @@ func (c *clock) resting() bool {
 
 // fetched notes that an input gave a record, and where its next one will be.
 func (c *clock) fetched(topic string, next int64) {
-	for i := range c.inputs {
-		if h := &c.inputs[i]; h.topic == topic {
-			h.heard, h.position = time.Now(), next
-		}
+	if h := c.hand(topic); h != nil {
+		h.heard, h.position = time.Now(), next
 	}
 }
 

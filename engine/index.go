@@ -11,8 +11,8 @@ import (
 // rows, in the same commits, and restored with them.
 type Index struct {
 	// Entries calls entry with each of the entries of an encoded row. It is called
-	// with every row that is written and with what the row was, must not keep it, and
-	// may use the bytes given to entry again.
+	// with every row that is written and with what the row was, must not keep or change
+	// it, and may use the bytes given to entry again.
 	Entries func(key string, row []byte, entry func([]byte))
 	// Version, at most 14, changes with what Entries says about the same row; tables
 	// on disk of another version are set aside and restored.

@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"bytes"
 	"fmt"
 	"log"
 	"time"
@@ -80,4 +81,47 @@ func ExampleTable_Restore() {
 		fmt.Printf("%s=%s %v\n", row.Key, row.Value, err)
 	}
 	// Output: a=3 <nil>
+}
+
+// An index finds rows in another order than that of their keys: here orders by their
+// customers, and the rows that belong to what was found.
+func ExampleTable_TrackIndex() {
+	db, err := state.Open(state.Options{Dir: "data", FS: vfs.NewMem(), Now: time.Now})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer db.Close() //nolint:errcheck // an example
+	table, err := db.Table(state.Identity{Topic: "shop-table", Format: 1})
+	if err != nil {
+		log.Fatal(err)
+	}
+	table.TrackIndex(func(_ string, row []byte, entry func([]byte)) {
+		customer, _, _ := bytes.Cut(row, []byte(" "))
+		entry(fmt.Appendf(nil, "%s\x00", customer)) // no customer's name begins another's
+	})
+	for key, row := range map[string]string{
+		"order-1": "carla 42.00", "order-2": "carl 12.50", "order-3": "carl 8.00",
+	} {
+		if err := table.Set(key, []byte(row)); err != nil {
+			log.Fatal(err)
+		}
+	}
+	if err := db.Commit(state.Commit{Table: table, Offset: 3}); err != nil {
+		log.Fatal(err)
+	}
+	snap, err := table.Committed().Snapshot()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer snap.Close() //nolint:errcheck // an example
+	for found, err := range snap.Index(nil, []byte("carl\x00")) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		row, err := snap.Get(found.Key)
+		fmt.Printf("%s: %s %v\n", found.Key, row, err)
+	}
+	// Output:
+	// order-2: carl 12.50 <nil>
+	// order-3: carl 8.00 <nil>
 }
