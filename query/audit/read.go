@@ -45,6 +45,9 @@ type Options struct {
 // Partitions are audited one after the other, a few at a time: it takes the
 // memory of the records of these.
 func Cluster(ctx context.Context, cl *kgo.Client, o Options) (*Report, error) {
+	if err := replay.Forgo(ctx, cl, &o.Topics.Corrections, &o.Retries); err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
 	t := o.Topics
 	before, err := replay.Open(ctx, cl, o.Patience, t.Journal)
 	if err != nil {

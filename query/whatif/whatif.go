@@ -29,10 +29,9 @@ import (
 // Topics names what is replayed, and what came out of it.
 type Topics struct {
 	Orders, Payments, Confirmations, Exceptions, Table, Journal string
-	// Corrections has what an operator corrected; empty if there is no such topic.
-	Corrections string
-	// Retries has what was done about dead letters; empty if there is no such topic.
-	Retries string
+	// Corrections has what an operator corrected, Retries what was done about dead
+	// letters. They may be empty, or not in the cluster.
+	Corrections, Retries string
 }
 
 // A Step is a decision, as [confirm.Step] is one.
@@ -83,6 +82,9 @@ var (
 // they are at. It takes the memory of the rows of a few partitions, and of the
 // differences.
 func Cluster(ctx context.Context, cl *kgo.Client, o Options) (*Report, error) {
+	if err := replay.Forgo(ctx, cl, &o.Topics.Corrections, &o.Topics.Retries); err != nil {
+		return nil, fmt.Errorf("whatif: %w", err)
+	}
 	t := o.Topics
 	before, err := replay.Open(ctx, cl, o.Patience, t.Journal)
 	if err != nil {

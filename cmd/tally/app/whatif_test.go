@@ -163,7 +163,29 @@ func TestWhatif(t *testing.T) {
 	if sum != r.OrderCount {
 		t.Errorf("%d orders differ, %d by partitions", r.OrderCount, sum)
 	}
+	earlier(t, cl, rules)
 	doctored(t, cl, rules)
+}
+
+// earlier looks at a copy without the topics that an earlier version did not have.
+func earlier(t *testing.T, cl *kgo.Client, rules []string) {
+	t.Helper()
+	at := cluster(t)
+	copyTopics(t, cl, at, func(r *kgo.Record) []*kgo.Record { return []*kgo.Record{r} })
+	to, err := kgo.NewClient(kgo.SeedBrokers(strings.TrimPrefix(at, "--brokers=")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer to.Close()
+	for _, topic := range []string{"corrections", "tally-views-retry", "tally-views-table"} {
+		if _, err := kadm.NewClient(to).DeleteTopic(t.Context(), topic); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := supposed(t, ExitOK, append([]string{at}, rules...)...); r.Whatif != whatif.Same {
+		t.Errorf("of an earlier version: %+v", r)
+	}
+	tally(t, ExitOK, append([]string{"audit", at}, rules...)...)
 }
 
 // doctored doubles, removes and changes a confirmation: whatif and the audit name

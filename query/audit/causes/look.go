@@ -85,7 +85,9 @@ func Cluster(ctx context.Context, cl *kgo.Client, o Options) (*Report, error) {
 		Options: o, names: o.Names, chain: o.Chain, seeds: newSeeds(),
 		letters: map[string]map[spot]map[int64]bool{},
 	}
-	l.list()
+	if err := l.list(ctx, cl); err != nil {
+		return nil, err
+	}
 	if err := l.open(ctx, cl); err != nil {
 		return nil, err
 	}
@@ -122,11 +124,15 @@ func Cluster(ctx context.Context, cl *kgo.Client, o Options) (*Report, error) {
 }
 
 // list lists the topics of events. What nobody names as a cause is left out.
-func (l *look) list() {
+func (l *look) list(ctx context.Context, cl *kgo.Client) error {
+	if err := replay.Forgo(ctx, cl, &l.names.Corrections); err != nil {
+		return fmt.Errorf("causes: %w", err)
+	}
 	decoders := reading.Decoders(l.names, l.chain)
 	for i, t := range l.Map.Topics {
 		switch decode := decoders[t.Name]; {
 		case decode == nil, t.Cleanup != topology.Delete, t.Name == l.names.Stock:
+		case t.Name == l.Options.Names.Corrections && l.names.Corrections == "":
 		default:
 			own := &topic{
 				name: t.Name, decode: decode, writers: map[string]string{}, byOrder: t.Key == "order",
@@ -138,6 +144,7 @@ func (l *look) list() {
 			l.topics = append(l.topics, own)
 		}
 	}
+	return nil
 }
 
 // open asks how far the groups are, and then looks the topics up: twice, so that
@@ -220,7 +227,15 @@ func (l *look) retries(ctx context.Context, cl *kgo.Client) error {
 	}
 	var names []string
 	for _, p := range l.Map.Processors {
-		names = append(names, p.Retry)
+		if err := replay.Forgo(ctx, cl, &p.Retry); err != nil {
+			return fmt.Errorf("causes: %w", err)
+		}
+		if p.Retry != "" {
+			names = append(names, p.Retry)
+		}
+	}
+	if len(names) == 0 {
+		return nil
 	}
 	log, err := replay.Open(ctx, cl, l.Patience, names...)
 	if err != nil {
