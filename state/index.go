@@ -26,10 +26,10 @@ type IndexRow struct {
 
 // TrackIndex gives the table an index: of calls entry with each of the entries of
 // an encoded row, which may be any bytes; one that is given twice counts once. It
-// must not keep or change row, and may use the bytes given to entry again. TrackIndex must be
-// called before the table is read or written, and with an of that means the same
-// for as long as the table has the same identity: one that means something else
-// goes with another Format. Without it a table has no index.
+// must not keep or change row, and may use the bytes given to entry again.
+// TrackIndex must be called before the table is read or written, and with an of that
+// means the same for as long as the table has the same identity: one that means
+// something else goes with another Format. Without it a table has no index.
 func (t *Table) TrackIndex(of func(key string, row []byte, entry func([]byte))) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
