@@ -94,6 +94,24 @@ func TestCorrect(t *testing.T) {
 	if !strings.Contains(out, want) {
 		t.Errorf("no %q in\n%s", want, out)
 	}
+	remembered(t, at)
+}
+
+// remembered holds that what looks back knows of corrections: the story has the row
+// before and after them, and the rules as they are say what was said.
+func remembered(t *testing.T, at string) {
+	t.Helper()
+	rows := map[string]string{}
+	for _, e := range story(t, at, "o1").Events {
+		if e.Row != nil {
+			rows[e.Type] = string(e.Row.After)
+		}
+	}
+	if !strings.Contains(rows["PaymentVoided"], "REVERSED") ||
+		!strings.Contains(rows["PaymentAdjusted"], "CONFIRMED") {
+		t.Errorf("the rows after corrections are %v", rows)
+	}
+	tally(t, ExitOK, "whatif", at, "--expect=none")
 }
 
 // TestCorrectRefuses holds that what makes no sense is refused by name, that nothing
