@@ -121,6 +121,9 @@ func (o Options) pebble() *pebble.Options {
 	// each compaction that is not made saves more than the others lose.
 	p.L0CompactionThreshold = 8
 	p.L0StopWritesThreshold = 24
+	if o.InMemory {
+		p.L0CompactionThreshold = 4 // rows that were replaced take memory until then
+	}
 	if o.Tune != nil {
 		o.Tune(p)
 	}
