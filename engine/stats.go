@@ -82,6 +82,8 @@ func (e *Engine) PartitionStats() []PartitionStats {
 		sum := t.Fingerprint()
 		all = append(all, PartitionStats{p, e.clocks[p].time(), sum, sum.Rows()})
 	}
-	slices.SortFunc(all, func(a, b PartitionStats) int { return cmp.Compare(a.Partition, b.Partition) })
+	slices.SortFunc(all, func(a, b PartitionStats) int {
+		return cmp.Compare(a.Partition, b.Partition)
+	})
 	return all
 }
