@@ -3,9 +3,11 @@ package app
 import (
 	"encoding/json"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"tallystick/engine"
 	"tallystick/query/audit"
 )
 
@@ -153,6 +155,17 @@ func TestCorrectRefuses(t *testing.T) {
 	out, _ = tally(t, ExitOK, "audit", at, "-o", "json")
 	if r := report(t, out); r.Audit != audit.OK || r.Excess != 1 {
 		t.Errorf("it was not forced: %+v", r)
+	}
+}
+
+// TestCorrectionsAreUntimed pins that orders don't wait for corrections to expire.
+func TestCorrectionsAreUntimed(t *testing.T) {
+	for _, chain := range []bool{false, true} {
+		s, c := &settings{Prefix: "eu.", Chain: chain}, engine.Config{}
+		confirmProcessor().engine(s.wiring(), &c)
+		if !slices.Equal(c.Untimed, []string{"eu.corrections"}) {
+			t.Errorf("chain %t: without a part in stream time are %q", chain, c.Untimed)
+		}
 	}
 }
 
