@@ -12,10 +12,10 @@ const (
 	MaxIDBytes = 200
 	// MaxMethodBytes is the longest name of a way to pay.
 	MaxMethodBytes = 100
-	// MaxReasonBytes is the longest reason of a cancel, a rejection, a reversal,
-	// and the longest note.
+	// MaxReasonBytes is the longest reason of a cancel, a rejection, a reversal, a
+	// correction, and the longest note.
 	MaxReasonBytes = 1000
-	// MaxNameBytes is the longest name of a customer or a product.
+	// MaxNameBytes is the longest name of a customer, a product, or who corrects.
 	MaxNameBytes = 500
 	// MaxEmailBytes is the longest mail address, which is what mail itself takes.
 	MaxEmailBytes = 254
