@@ -240,7 +240,7 @@ type audited struct {
 }
 
 // audit runs tally audit, which must find nothing wrong, and holds its counts
-// against the checker's.
+// against the checker's. Under the same settings whatif must find no difference.
 func (s *stage) audit(counted *checker.Result) audited {
 	s.t.Helper()
 	var a audited
@@ -248,6 +248,7 @@ func (s *stage) audit(counted *checker.Result) audited {
 	if a.Audit != "ok" || a.InFlight != 0 || a.Unprocessed != 0 {
 		s.t.Errorf("audit: %+v", a)
 	}
+	s.tally("whatif", "--expect", "none").ok(s.t)
 	for _, count := range []struct {
 		what       string
 		tally, own int
