@@ -288,7 +288,11 @@ type committedOffset struct {
 func (a *admin) committed(
 	ctx context.Context, group string, topics []string,
 ) (map[place]committedOffset, error) {
-	offsets, err := a.kadm.FetchOffsets(ctx, group)
+	var offsets kadm.OffsetResponses
+	err := patiently(ctx, func() (err error) { // a new cluster has no coordinator at first
+		offsets, err = a.kadm.FetchOffsets(ctx, group)
+		return err
+	})
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 		return nil, fmt.Errorf("engine: ask for the offsets of %s: %w", group, err)
 	}

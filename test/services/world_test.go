@@ -138,7 +138,9 @@ type fault struct {
 }
 
 // start runs a worker with an empty disk.
-func (w *world) start(group string, define definition, at fault) *worker {
+func (w *world) start(
+	group string, define definition, at fault, settings ...func(*engine.Config),
+) *worker {
 	w.t.Helper()
 	db, err := state.Open(state.Options{
 		Dir: "db", FS: vfs.NewMem(), CacheBytes: 8 << 20, RowCacheBytes: 1 << 20,
@@ -163,14 +165,18 @@ func (w *world) start(group string, define definition, at fault) *worker {
 			}
 		}
 	}
-	e, err := engine.New(engine.Config{
+	cfg := engine.Config{
 		Brokers: w.broker.Addrs(), Group: group, Instance: "one", State: db,
 		DeadLetters: w.prefix + "dead-letters", Interval: 20 * time.Millisecond,
 		SessionTimeout: 6 * time.Second, Logger: slog.New(slog.DiscardHandler),
 		// A fetch of an input without records holds up those of the others.
 		Client: []kgo.Opt{kgo.FetchMaxWait(100 * time.Millisecond)},
 		Probe:  &engine.Probe{Committing: stand(false), Committed: stand(true)},
-	})
+	}
+	for _, set := range settings {
+		set(&cfg)
+	}
+	e, err := engine.New(cfg)
 	if err != nil {
 		w.t.Fatal(err)
 	}
