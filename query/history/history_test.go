@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"pgregory.net/rapid"
 
@@ -305,6 +306,46 @@ func TestForgotten(t *testing.T) {
 	if err != nil || was.State != "confirmed" || string(was.Row) != "null" || was.Taken != 4 ||
 		len(was.Notes) != 1 || !strings.Contains(was.Notes[0], "deleted") {
 		t.Errorf("it is %+v, %v", was, err)
+	}
+}
+
+// TestHorizon: what retention took is named, and what stood on it is not made up.
+func TestHorizon(t *testing.T) {
+	w := newWorld(t.Context(), t, newBroker(t), confirm.Rules{})
+	paid := fill(w, 20, 4)
+	w.flush()
+	journal := w.names.Journal(topology.Confirm)
+	gone := kadm.Offsets{}
+	gone.Add(kadm.Offset{Topic: w.names.Orders, At: 6})
+	gone.Add(kadm.Offset{Topic: journal, At: 1})
+	if _, err := kadm.NewClient(w.b.cl).DeleteRecords(t.Context(), gone); err != nil {
+		t.Fatal(err)
+	}
+	r := w.open()
+	s := tell(w, r, "o000001") // its order is gone, its payment was done in what is gone
+	want := []history.Place{{Topic: w.names.Orders, Offset: 6}, {Topic: journal, Offset: 1}}
+	if !slices.Equal(s.Horizon, want) {
+		t.Errorf("the horizon is %v, want %v", s.Horizon, want)
+	}
+	i := slices.IndexFunc(s.Events, func(e history.Event) bool { return e.Type == "OrderConfirmed" })
+	if len(s.Events[i].Missing) != 1 || len(s.Events[i].Because) != 1 {
+		t.Errorf("the causes of the confirmation: %+v", s.Events[i])
+	}
+	if len(s.Notes) != 1 || !strings.Contains(s.Notes[0], "before the journal begins") {
+		t.Errorf("notes: %v", s.Notes)
+	}
+	was, err := r.At(t.Context(), "o000001", history.When{})
+	if err != nil || len(was.Notes) != 1 || was.Taken != 0 {
+		t.Errorf("it is %+v, %v", was, err)
+	}
+	if _, err := r.At(t.Context(), "o000001", history.When{Place: paid[1]}); err == nil {
+		t.Error("there is a state after what the journal has no more")
+	}
+	// The transaction of the first of these is cut in the middle.
+	for _, order := range []string{"o000006", "o000010"} {
+		if s := tell(w, r, order); len(s.Notes) > 0 || s.State != "confirmed" {
+			t.Errorf("%s, behind the horizon: %s, %v", order, s.State, s.Notes)
+		}
 	}
 }
 

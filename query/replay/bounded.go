@@ -47,8 +47,11 @@ func (l *Log) Peek(
 func (l *Log) Pick(
 	ctx context.Context, topic string, partition int32, offsets []int64,
 ) ([]*kgo.Record, error) {
-	end := l.Span(topic, partition).End
-	f := l.fetcher(place{topic, partition}, 0, littleBytes)
+	start, end := l.Span(topic, partition).Start, l.Span(topic, partition).End
+	for len(offsets) > 0 && offsets[0] < start {
+		offsets = offsets[1:]
+	}
+	f := l.fetcher(place{topic, partition}, start, littleBytes)
 	var picked []*kgo.Record
 	for len(offsets) > 0 && offsets[0] < end {
 		if f.next < offsets[0]-littleGap || f.next > offsets[0] {
@@ -75,8 +78,8 @@ func (l *Log) Pick(
 
 // Transaction repeats what one transaction did in a partition, in its order. The
 // pages are all segments that it has in the journal of the partition. Of the inputs
-// it reads what the pages speak of, as far as the caller goes on. An error ends the
-// sequence, and is its last element.
+// it reads what the pages speak of, as far as it is still there and the caller goes
+// on. An error ends the sequence, and is its last element.
 func (l *Log) Transaction(
 	ctx context.Context, partition int32, pages []Page,
 ) iter.Seq2[Done, error] {
@@ -102,6 +105,7 @@ func (l *Log) Transaction(
 
 // widen takes some records into what is read of an input.
 func (m *merger) widen(topic string, first, last int64) {
+	first = max(first, m.log.Span(topic, m.partition).Start)
 	span, ok := m.spans[topic]
 	if !ok {
 		span = Span{first, last + 1}
