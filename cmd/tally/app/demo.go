@@ -307,6 +307,7 @@ The page is at http://%[2]s/, an order at http://%[2]s/#/order/o%[4]d-000001. Tr
   tally audit --brokers %[1]s%[3]s
   tally explain o%[4]d-000001 --brokers %[1]s%[3]s
   tally state o%[4]d-000001 --brokers %[1]s%[3]s --at -1h
+  tally whatif --due-within 1m --brokers %[1]s%[3]s
   curl http://%[2]s/orders/o%[4]d-000001
 `, brokers, server.address, chain, st.d.made.seed)
 	if st.m.Ready != nil {
