@@ -47,9 +47,11 @@ func (t Topics) Names() map[tallyv1.OrderView_Topic]string {
 	return names
 }
 
-// Define returns the graph of the processor. Every callback is put through wrap,
-// which has to keep values away from it that are not messages of its topic: one
-// that gets through makes the processor fail.
+// Define returns the graph of the processor. Every callback is put through wrap.
+//
+// A record that is not valid, or whose key is not the order in its body, is passed
+// over: whoever the topic is for has put it into the dead letters, where it is to be
+// once.
 func Define(
 	t Topics, wrap func(goka.ProcessCallback) goka.ProcessCallback,
 ) *goka.GroupGraph {
@@ -58,7 +60,7 @@ func Define(
 		goka.Output(p.effects, schemas.OrderViewChanges), goka.Persist(schemas.OrderViews),
 	}
 	for topic, name := range t.Names() {
-		edges = append(edges, goka.Input(goka.Stream(name), codec(topic), wrap(p.takes(topic))))
+		edges = append(edges, goka.Input(goka.Stream(name), lenient{codec(topic)}, wrap(p.takes(topic))))
 	}
 	return goka.DefineGroup(goka.Group(t.Group), edges...)
 }
@@ -86,11 +88,29 @@ func codec(topic tallyv1.OrderView_Topic) goka.Codec {
 	return nil
 }
 
+// lenient gives what cannot be read a value that is no error, which the engine would
+// put into the dead letters.
+type lenient struct{ goka.Codec }
+
+type unreadable struct{}
+
+// Decode returns the message in b, or unreadable.
+func (l lenient) Decode(b []byte) (any, error) {
+	v, err := l.Codec.Decode(b)
+	if _, bad := v.(error); bad {
+		return unreadable{}, nil
+	}
+	return v, err
+}
+
 type processor struct{ effects goka.Stream }
 
 // takes is the callback of a topic.
 func (p processor) takes(topic tallyv1.OrderView_Topic) goka.ProcessCallback {
 	return func(ctx goka.Context, msg any) {
+		if _, bad := msg.(unreadable); bad || schemas.CheckKey(ctx.Key(), msg) != nil {
+			return
+		}
 		m, ok := msg.(said)
 		if !ok {
 			ctx.Fail(fmt.Errorf("views: %T is not a record of %s", msg, ctx.Topic()))

@@ -81,6 +81,48 @@ func TestGraphRefusesMalformed(t *testing.T) {
 	}
 }
 
+// TestGraphPassesOver: what is not valid, or under another order's key, is neither an
+// error, which would bury it a second time, nor in a row.
+func TestGraphPassesOver(t *testing.T) {
+	graph := views.Define(graphTopics, bare)
+	for _, in := range graph.InputStreams() {
+		v, err := in.Codec().Decode([]byte("nonsense"))
+		if bad, ok := v.(error); ok || err != nil {
+			t.Errorf("nonsense on %s is %v, %v: it would be buried", in.Topic(), bad, err)
+		}
+	}
+	unreadable, _ := graph.InputStreams()[0].Codec().Decode([]byte("nonsense"))
+	nonsense := false
+	sometimes := func(cb goka.ProcessCallback) goka.ProcessCallback {
+		return func(ctx goka.Context, msg any) {
+			if nonsense = ctx.Key() == "o"; nonsense {
+				msg = unreadable
+			}
+			cb(ctx, msg)
+		}
+	}
+	gkt := tester.New(t)
+	proc, err := goka.NewProcessor(nil, views.Define(graphTopics, sometimes),
+		goka.WithTester(gkt))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- proc.Run(ctx) }()
+	gkt.Consume("orders", "another", placed(0, 700).Said)
+	gkt.Consume("orders", "o", placed(1, 700).Said)
+	for _, key := range []string{"o", "another"} {
+		if row := gkt.TableValue("tally-views-table", key); row != nil {
+			t.Errorf("%s has the row %v", key, row)
+		}
+	}
+	stop()
+	if err := <-ended; err != nil || !nonsense {
+		t.Errorf("the processor ended with %v; it got nonsense: %t", err, nonsense)
+	}
+}
+
 // TestKindsAreNamed: a kind is named by its field in the envelope of its topic.
 func TestKindsAreNamed(t *testing.T) {
 	if got := views.KindOf(tallyv1.OrderView_ORDERS, 3); got != "OrderPlaced" {
