@@ -43,6 +43,15 @@ func TestMemory(t *testing.T) {
 		} else if prints != before {
 			t.Errorf("fingerprints were %s and are %s", before, prints)
 		}
+		metrics := fetch(t, s.HTTP, "/metrics")
+		for _, want := range []string{
+			"\ntally_stream_time_seconds{group=\"tally-confirm\",instance=\"", "\",partition=\"1\"} 1.",
+			"\ntally_table_rows{group=\"tally-confirm\",instance=\"",
+		} {
+			if !strings.Contains(metrics, want) {
+				t.Errorf("%q is not among the metrics", want)
+			}
+		}
 		_, said := tally(t, ExitError, "table", "verify", at)
 		if !strings.Contains(said, "--state memory by --worker") {
 			t.Errorf("verify without an address: %s", said)

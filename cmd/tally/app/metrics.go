@@ -1,6 +1,7 @@
 package app
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,6 +15,8 @@ type collector struct {
 	w       *worker
 	metrics []metric
 	newest  *prometheus.Desc // of the copies of others' tables
+	stream  *prometheus.Desc
+	rows    *prometheus.Desc
 	sent    *prometheus.Desc
 	queued  *prometheus.Desc
 }
@@ -31,6 +34,11 @@ func newCollector(w *worker, instance string) *collector {
 		newest: prometheus.NewDesc("tally_replica_newest_seconds",
 			"Time, since 1970, of the newest record that the copy of a topic has: what is later is "+
 				"not known here yet, or has not been said.", []string{"group", "topic"}, labels),
+		stream: prometheus.NewDesc("tally_stream_time_seconds",
+			"Stream time of a partition, since 1970: how far records have brought its clock.",
+			[]string{"group", "partition"}, labels),
+		rows: prometheus.NewDesc("tally_table_rows", "Rows in a partition of the table.",
+			[]string{"group", "partition"}, labels),
 		sent: prometheus.NewDesc("tally_sends_total", "Attempts to tell somebody, by their result.",
 			[]string{"group", "result"}, labels),
 		queued: prometheus.NewDesc("tally_sends_queued", "Attempts that wait for their turn.",
@@ -87,6 +95,8 @@ func (c *collector) Describe(to chan<- *prometheus.Desc) {
 		to <- m.desc
 	}
 	to <- c.newest
+	to <- c.stream
+	to <- c.rows
 	to <- c.sent
 	to <- c.queued
 }
@@ -99,6 +109,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 			to <- prometheus.MustNewConstMetric(m.desc, m.kind, float64(m.value(st)), u.group)
 		}
 		c.replicas(to, u)
+		c.partitions(to, u)
 		if u.sends && c.w.sender != nil {
 			c.sends(to, u.group)
 		}
@@ -118,6 +129,19 @@ func (c *collector) replicas(to chan<- prometheus.Metric, u *unit) {
 		if !at.IsZero() {
 			to <- prometheus.MustNewConstMetric(c.newest, prometheus.GaugeValue,
 				float64(at.UnixMilli())/1000, u.group, topic)
+		}
+	}
+}
+
+// partitions tells how far the partitions of the table are. One whose time is not
+// known yet has none.
+func (c *collector) partitions(to chan<- prometheus.Metric, u *unit) {
+	for _, p := range u.engine.PartitionStats() {
+		at := strconv.Itoa(int(p.Partition))
+		to <- prometheus.MustNewConstMetric(c.rows, prometheus.GaugeValue, float64(p.Rows), u.group, at)
+		if !p.StreamTime.IsZero() {
+			to <- prometheus.MustNewConstMetric(c.stream, prometheus.GaugeValue,
+				float64(p.StreamTime.UnixMilli())/1000, u.group, at)
 		}
 	}
 }
