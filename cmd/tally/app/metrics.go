@@ -35,8 +35,7 @@ func newCollector(w *worker, instance string) *collector {
 			"Time, since 1970, of the newest record that the copy of a topic has: what is later is "+
 				"not known here yet, or has not been said.", []string{"group", "topic"}, labels),
 		stream: prometheus.NewDesc("tally_stream_time_seconds",
-			"Stream time of a partition, since 1970: how far records have brought its clock.",
-			[]string{"group", "partition"}, labels),
+			"Stream time of a partition, since 1970.", []string{"group", "partition"}, labels),
 		rows: prometheus.NewDesc("tally_table_rows", "Rows in a partition of the table.",
 			[]string{"group", "partition"}, labels),
 		sent: prometheus.NewDesc("tally_sends_total", "Attempts to tell somebody, by their result.",
