@@ -252,7 +252,7 @@ func (s *Server) followPeers(ctx context.Context, to *gathered, last string) {
 			<-ended
 		}
 	}()
-	begin := func(again bool) {
+	begin := func(again bool, last string) {
 		at, err := s.peers.look(ctx)
 		if err != nil {
 			return
@@ -268,8 +268,7 @@ func (s *Server) followPeers(ctx context.Context, to *gathered, last string) {
 			go func() { ended <- ending{address, s.followPeer(ctx, address, to, last)} }()
 		}
 	}
-	begin(false)
-	last = "" // who comes later has nothing to catch up with
+	begin(false, last)
 	look := time.NewTicker(relook)
 	defer look.Stop()
 	for {
@@ -289,7 +288,7 @@ func (s *Server) followPeers(ctx context.Context, to *gathered, last string) {
 			}
 		case <-look.C:
 		}
-		begin(true)
+		begin(true, "") // who comes later has nothing to catch up with
 	}
 }
 
