@@ -29,7 +29,7 @@ func config(t *testing.T, orders int) Config {
 		Brokers: broker.ListenAddrs(), Dial: new(net.Dialer).DialContext, Dir: t.TempDir(),
 		Prefix: "ways", Partitions: 8, Orders: orders, Seed: 1, Rate: 2000,
 		Latency: time.Millisecond, Outage: time.Second, Away: 50 * time.Millisecond,
-		Interval: 5 * time.Millisecond, CacheFor: 20 * time.Millisecond,
+		Interval: 5 * time.Millisecond, CacheFor: time.Minute,
 		Logger: slog.New(slog.DiscardHandler),
 	}
 }
