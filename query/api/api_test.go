@@ -313,3 +313,23 @@ func TestOrderShowsItsMoney(t *testing.T) {
 		`"reason":"excess"`, `"waits_for":"its payment"`)
 	w.workers[0].get("/orders/o/places").is(t, 200, `"topic":"corrections"`, `"type":"RefundOwed"`)
 }
+
+// TestBusy: beyond the limits there is an answer, and it says when to ask again.
+func TestBusy(t *testing.T) {
+	w := open(t, 1)
+	wk := w.workers[0]
+	token, _ := accepted(t, wk.ask("POST", "/orders", order("o")))
+	wk.api.Fill()
+	for _, a := range []asked{
+		wk.ask("POST", "/orders", order("o")).is(t, http.StatusTooManyRequests),
+		wk.get("/orders/o?after="+token).is(t, http.StatusServiceUnavailable),
+		wk.get("/stuck").is(t, http.StatusServiceUnavailable),
+		wk.get("/money-at-risk").is(t, http.StatusServiceUnavailable),
+		wk.get("/events").is(t, http.StatusServiceUnavailable),
+	} {
+		if a.is(t, a.status, "problem:busy"); a.header.Get("Retry-After") != "1" {
+			t.Errorf("Retry-After is %q", a.header.Get("Retry-After"))
+		}
+	}
+	wk.get("/orders/o").is(t, 200) // who does not wait takes no room
+}

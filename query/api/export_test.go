@@ -25,3 +25,12 @@ func (l *listener) Changes() <-chan Change { return l.changes }
 
 // Late is closed when the listener has been let go.
 func (l *listener) Late() <-chan struct{} { return l.late }
+
+// Fill takes all room for commands, answers that wait, streams and lists.
+func (s *Server) Fill() {
+	for _, room := range []chan struct{}{s.commands, s.waiting, s.following, s.gathering} {
+		for len(room) < cap(room) {
+			room <- struct{}{}
+		}
+	}
+}

@@ -48,6 +48,7 @@ type world struct {
 type worker struct {
 	w      *world
 	server *httptest.Server
+	api    *api.Server
 	feed   *api.Feed
 	spec   *specification
 }
@@ -70,7 +71,8 @@ func open(t *testing.T, n int, settings ...setting) *world {
 		for _, s := range settings {
 			s(&cfg)
 		}
-		api.New(cfg).Register(mux)
+		wk.api = api.New(cfg)
+		wk.api.Register(mux)
 		wk.server.Start()
 		t.Cleanup(wk.server.Close)
 		w.workers = append(w.workers, wk)
