@@ -146,7 +146,9 @@ func (s *Server) once(
 	return s.pass(ctx, out, in, at[p])
 }
 
-// ask puts a question to a peer. The caller closes the answer.
+// ask puts a question to a peer. The caller closes the answer. The token does not go
+// along: whatever is passed on is for all to read, and an address is only what a
+// member of the group says.
 func (s *Server) ask(ctx context.Context, address, path string, query url.Values, last string,
 ) (*http.Response, error) {
 	where := url.URL{Scheme: "http", Host: address, RawQuery: query.Encode()}
@@ -161,9 +163,6 @@ func (s *Server) ask(ctx context.Context, address, path string, query url.Values
 	q.Header.Set(hopHeader, hopAsked)
 	if last != "" {
 		q.Header.Set(lastEvent, last)
-	}
-	if s.cfg.Token != "" { // all workers of an application have the same
-		q.Header.Set("Authorization", "Bearer "+s.cfg.Token)
 	}
 	a, err := s.client.Do(q)
 	if err != nil {
