@@ -306,9 +306,9 @@ func TestCQRS(t *testing.T) {
 func (s *shop) readOwnWrite(t *testing.T) {
 	t.Helper()
 	at := "http://" + s.worker(t, "back").http
+	body := `{"orderId":"own","customerId":"ann","total":{"minor":450,"currency":"EUR"}}`
 	in, err := http.NewRequestWithContext(t.Context(), http.MethodPost, at+"/orders",
-		strings.NewReader(
-			`{"orderId":"own","customerId":"ann","total":{"minor":450,"currency":"EUR"}}`))
+		strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
