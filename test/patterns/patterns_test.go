@@ -352,7 +352,8 @@ var ways struct {
 func way(t *testing.T, name, scenario string) result {
 	t.Helper()
 	ways.Do(func() {
-		read(t, new(shop).tally(t, "bench", "ways", "--orders", "200", "--cache", "1m", "-o", "json"), &ways)
+		args := []string{"bench", "ways", "--orders", "200", "--cache", "1m", "-o", "json"}
+		read(t, new(shop).tally(t, args...), &ways)
 	})
 	i := slices.IndexFunc(ways.Results, func(r result) bool {
 		return r.Way == name && r.Scenario == scenario
