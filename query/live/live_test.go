@@ -131,7 +131,9 @@ func TestLagCountsRecords(t *testing.T) {
 		return p.Lag == 2 && p.Exact && part.Lag == 2 && part.Stream != nil && part.Stream.Year() == 2026
 	})
 	w.commit(t, "orders", 3, "")
-	sees(t, states, "only a marker is left", func(p live.Processor) bool { return p.Lag == 0 && p.Exact })
+	sees(t, states, "only a marker is left", func(p live.Processor) bool {
+		return p.Lag == 0 && p.Exact
+	})
 	w.write(t, "orders", 5, kgo.TryAbort)
 	sees(t, states, "nothing but an abort is left", func(p live.Processor) bool {
 		return p.Lag == 0 && p.Exact && p.Partitions[1].Inputs[0].End == 10
@@ -148,6 +150,11 @@ func TestRates(t *testing.T) {
 	defer stop()
 	sees(t, states, "nothing flows", func(p live.Processor) bool { return p.Rate == 0 })
 	w.write(t, "orders", 10, kgo.TryCommit)
+	w.commit(t, "orders", 9, "")
+	sees(t, states, "what is known for the first time is not taken for what flows",
+		func(p live.Processor) bool {
+			return p.Partitions[1].Inputs[0].Committed == 9 && p.Rate == 0
+		})
 	w.commit(t, "orders", 10, "")
 	sees(t, states, "something flows", func(p live.Processor) bool { return p.Rate > 0 })
 	sees(t, states, "it flows no more", func(p live.Processor) bool { return p.Rate == 0 })
@@ -209,7 +216,8 @@ func TestKafkaAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cluster.Close()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.RetryTimeout(100*time.Millisecond))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...),
+		kgo.RetryTimeout(100*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}

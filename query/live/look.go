@@ -107,13 +107,13 @@ func (c *Collector) state(ctx context.Context) *State {
 }
 
 // rate is by how much something grew in a second, over the latest looks.
-func (c *Collector) rate(of func(look) int64) float64 {
+func (c *Collector) rate(growth func(first, last look) int64) float64 {
 	first, last := c.looks[0], c.looks[len(c.looks)-1]
 	seconds := last.at.Sub(first.at).Seconds()
 	if seconds <= 0 {
 		return 0
 	}
-	return max(0, float64(of(last)-of(first))/seconds)
+	return max(0, float64(growth(first, last))/seconds)
 }
 
 func (c *Collector) topic(name string) Topic {
@@ -129,7 +129,9 @@ func (c *Collector) topic(name string) Topic {
 	t := Topic{
 		Name: name, Offsets: sum(now.ends) - sum(now.starts),
 		Undecided: max(0, sum(now.ends)-sum(now.stable)),
-		Rate:      c.rate(func(l look) int64 { return sum(l.ends) }),
+		Rate: c.rate(func(first, last look) int64 {
+			return grown(first.ends[name], last.ends[name])
+		}),
 	}
 	for _, o := range now.ends[name] {
 		if o.Partition >= 0 {
@@ -146,7 +148,7 @@ func (c *Collector) processor(p topology.Processor) Processor {
 	out := Processor{
 		Name: p.Name, Service: p.Service, Group: p.Group,
 		State: cmp.Or(group.State, "unknown"), Workers: []string{}, Partitions: []Partition{},
-		Rate: c.rate(func(l look) int64 { return l.done(p) }),
+		Rate: c.rate(func(first, last look) int64 { return done(p, first, last) }),
 	}
 	owners := map[int32]string{}
 	for _, m := range group.Members {
@@ -169,13 +171,29 @@ func (c *Collector) processor(p topology.Processor) Processor {
 	return out
 }
 
-// done is how far a group is, all of its inputs together.
-func (l look) done(p topology.Processor) (n int64) {
+// done is how far a group came from one look to another, all of its inputs together. Of
+// what was not known at first nobody can say how far it came.
+func done(p topology.Processor, first, last look) (n int64) {
+	was, is := first.offsets[p.Group], last.offsets[p.Group]
+	if was.Err != nil || is.Err != nil {
+		return 0
+	}
 	for _, topic := range p.Inputs {
-		for _, o := range l.offsets[p.Group].Fetched[topic] {
-			if o.Err == nil && o.At > 0 {
-				n += o.At
+		for partition, at := range is.Fetched[topic] {
+			before, known := was.Fetched[topic][partition]
+			if known && before.Err == nil && at.Err == nil && before.At >= 0 && at.At >= 0 {
+				n += at.At - before.At
 			}
+		}
+	}
+	return n
+}
+
+// grown is by how much the partitions of a topic grew that were known at first.
+func grown(first, last map[int32]kadm.ListedOffset) (n int64) {
+	for partition, end := range last {
+		if was, known := first[partition]; known && end.Err == nil && was.Err == nil {
+			n += end.Offset - was.Offset
 		}
 	}
 	return n

@@ -57,7 +57,8 @@ func TestDrawingIsStable(t *testing.T) {
 	m := topology.Default(topology.Options{Chain: true})
 	first := draw(m)
 	for range 5 {
-		if again := draw(m); !slices.Equal(first.Boxes, again.Boxes) || !slices.Equal(first.Arrows, again.Arrows) {
+		again := draw(m)
+		if !slices.Equal(first.Boxes, again.Boxes) || !slices.Equal(first.Arrows, again.Arrows) {
 			t.Fatal("two drawings of one map differ")
 		}
 	}

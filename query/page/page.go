@@ -21,8 +21,11 @@ import (
 	"io/fs"
 	"log/slog"
 	"mime"
+	"net"
 	"net/http"
 	"path"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -61,6 +64,9 @@ type Config struct {
 	// Local lets a handler answer this machine only: what shows the content of
 	// records, or starts something.
 	Local func(http.HandlerFunc) http.Handler
+	// Hosts are the names under which browsers ask for the page, beside numbers and
+	// localhost.
+	Hosts []string
 	Now   func() time.Time
 	Log   *slog.Logger
 }
@@ -92,7 +98,8 @@ func New(cfg Config) (*Page, error) {
 	token := make([]byte, 16)
 	rand.Read(token) //nolint:errcheck // it never fails
 	p := &Page{
-		cfg: cfg, token: hex.EncodeToString(token), drawing: draw(cfg.Topology), files: map[string]asset{},
+		cfg: cfg, token: hex.EncodeToString(token), drawing: draw(cfg.Topology),
+		files: map[string]asset{},
 		collector: live.New(live.Config{
 			Client: cfg.Client, Topology: cfg.Topology, StreamTime: cfg.StreamTime, Now: cfg.Now,
 		}),
@@ -133,16 +140,32 @@ func (p *Page) Run(ctx context.Context) {
 
 // Register adds the page at /, its files below /page/ and its numbers below /live/.
 func (p *Page) Register(mux *http.ServeMux) {
-	mux.HandleFunc("GET /{$}", p.serveHTML)
+	mux.Handle("GET /{$}", p.named(p.serveHTML))
 	mux.HandleFunc("GET /page/{file}", p.serveFile)
-	mux.HandleFunc("GET /live/events", p.serveEvents)
-	mux.HandleFunc("GET /live/buffers", p.serveBuffers)
+	mux.Handle("GET /live/events", p.named(p.serveEvents))
+	mux.Handle("GET /live/buffers", p.named(p.serveBuffers))
 	mux.Handle("GET /live/orders/{order}", p.cfg.Local(p.serveStory))
 	mux.Handle("GET /live/dead-letters", p.cfg.Local(p.serveLetters))
 	mux.Handle("GET /live/audit", p.cfg.Local(p.serveAudit))
 	mux.Handle("GET /live/fingerprints", p.cfg.Local(p.serveFingerprints))
 	same := http.NewCrossOriginProtection()
 	mux.Handle("POST /live/audit", p.cfg.Local(same.Handler(http.HandlerFunc(p.startAudit)).ServeHTTP))
+}
+
+// named answers under the names of the worker only: a page of somebody else's cannot get
+// at the numbers by a name that it points here.
+func (p *Page) named(next http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(out http.ResponseWriter, in *http.Request) {
+		host, _, err := net.SplitHostPort(in.Host)
+		if err != nil {
+			host = strings.Trim(in.Host, "[]")
+		}
+		if host != "localhost" && net.ParseIP(host) == nil && !slices.Contains(p.cfg.Hosts, host) {
+			refuse(out, http.StatusForbidden, "this worker is not known as "+host)
+			return
+		}
+		next(out, in)
+	})
 }
 
 // policy is what the browser lets the page do: its own files and its own host.

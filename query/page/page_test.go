@@ -148,6 +148,24 @@ func TestOnlyItself(t *testing.T) {
 	}
 }
 
+// TestNames holds that the page answers under the worker's names only.
+func TestNames(t *testing.T) {
+	s := serve(t, func(c *page.Config) { c.Hosts = []string{"worker-1"} })
+	for host, want := range map[string]int{
+		"localhost:1": http.StatusOK, "127.0.0.1": http.StatusOK, "[::1]:80": http.StatusOK,
+		"worker-1:8070": http.StatusOK, "shop.example:8070": http.StatusForbidden,
+		"shop.example": http.StatusForbidden,
+	} {
+		in := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+		in.Host = host
+		out := httptest.NewRecorder()
+		s.Config.Handler.ServeHTTP(out, in)
+		if out.Code != want {
+			t.Errorf("under %s: status %d, want %d", host, out.Code, want)
+		}
+	}
+}
+
 // TestFilesAreSentWhenTheyChanged holds that a browser that has a file is not sent it
 // again, and that the template is not served as it is.
 func TestFilesAreSentWhenTheyChanged(t *testing.T) {
@@ -233,6 +251,9 @@ func TestEvents(t *testing.T) {
 	t.Fatalf("no event: %v", lines.Err())
 }
 
+// large is more than a browser can count in its own numbers.
+const large = 9_007_199_254_740_993
+
 // waiting is a [page.Buffers] that is asked at times.
 type waiting struct {
 	asked int
@@ -244,7 +265,7 @@ func (w *waiting) Waiting(context.Context) (page.Waiting, error) {
 	since := time.Unix(7, 0).UTC()
 	return page.Waiting{
 		Source: "From a test",
-		Orders: page.Half{Count: 2, Oldest: &since, Money: map[string]int64{"EUR": 9_007_199_254_740_993}},
+		Orders: page.Half{Count: 2, Oldest: &since, Money: map[string]int64{"EUR": large}},
 	}, w.err
 }
 
@@ -256,7 +277,7 @@ func TestBuffers(t *testing.T) {
 	for range 20 {
 		var got page.Waiting
 		s.get(t, http.StatusOK, "/live/buffers", &got)
-		if got.Orders.Count != 2 || got.Orders.Money["EUR"] != 9_007_199_254_740_993 || got.Longest == nil {
+		if got.Orders.Count != 2 || got.Orders.Money["EUR"] != large || got.Longest == nil {
 			t.Fatalf("got %+v", got)
 		}
 	}
@@ -348,7 +369,8 @@ func TestLetters(t *testing.T) {
 	for range 2 {
 		got = letters{}
 		s.get(t, http.StatusOK, "/live/dead-letters", &got)
-		if got.Total != 60 || got.Classes["malformed"] != 60 || got.Unreadable != 1 || len(got.Newest) != 50 {
+		if got.Total != 60 || got.Classes["malformed"] != 60 || got.Unreadable != 1 ||
+			len(got.Newest) != 50 {
 			t.Fatalf("of 60: %d, %v, %d unreadable, %d shown", got.Total, got.Classes, got.Unreadable,
 				len(got.Newest))
 		}
@@ -366,7 +388,10 @@ type auditing struct{ begun, end chan struct{} }
 
 func (a auditing) audit(ctx context.Context, read func(int64)) (*audit.Report, error) {
 	read(7)
-	a.begun <- struct{}{}
+	select {
+	case a.begun <- struct{}{}:
+	case <-ctx.Done():
+	}
 	select {
 	case <-a.end:
 		return audit.NewReport(), nil

@@ -256,6 +256,13 @@ func (b *tab) text(t *testing.T, selector string) string {
 	return run[string](t, b, "document.querySelector("+strconv.Quote(selector)+").textContent")
 }
 
+// texts are those of all elements of a kind.
+func (b *tab) texts(t *testing.T, selector string) []string {
+	t.Helper()
+	return run[[]string](t, b, "[...document.querySelectorAll("+strconv.Quote(selector)+
+		")].map(e => e.textContent)")
+}
+
 // load loads a view anew and waits until the page is live.
 func (b *tab) load(t *testing.T, hash string) {
 	t.Helper()

@@ -1,6 +1,7 @@
 package page_test
 
 import (
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -55,8 +56,10 @@ func TestPage(t *testing.T) {
 		b.load(t, "#/")
 		d.stop()
 		<-d.ended
-		b.sees(t, "the end of the worker is told", `document.querySelector('#announce').textContent.includes('lost')
-			&& document.querySelector('#connection').dataset.state === 'lost'`)
+		b.sees(t, "the end of the worker is told",
+			"document.querySelector('#announce').textContent.includes('lost')")
+		b.sees(t, "the end of the worker is seen",
+			"document.querySelector('#connection').dataset.state === 'lost'")
 	})
 }
 
@@ -71,8 +74,9 @@ func seesMap(t *testing.T, b *tab) {
 	if lights != len(m.Services()) {
 		t.Errorf("%d services are well, want %d", lights, len(m.Services()))
 	}
-	cells := run[[]string](t, b, "[...document.querySelectorAll('#grid td.cell b')].map(c => c.textContent)")
-	if len(cells) != 4*len(m.Processors) || slices.ContainsFunc(cells, func(c string) bool { return c != "0" }) {
+	cells := b.texts(t, "#grid td.cell b")
+	unread := func(cell string) bool { return cell != "0" }
+	if len(cells) != 4*len(m.Processors) || slices.ContainsFunc(cells, unread) {
 		t.Errorf("the partitions have unread %q", cells)
 	}
 	times := run[int](t, b, "document.querySelectorAll('#grid td.cell time[datetime]').length")
@@ -85,7 +89,7 @@ func seesMap(t *testing.T, b *tab) {
 	b.shot(t, "map")
 	run[any](t, b, `document.querySelector('#map g[data-service=confirm]').dispatchEvent(
 		new PointerEvent('pointerover', {bubbles: true}))`)
-	lit := run[[]string](t, b, `[...document.querySelectorAll('#map g.topic.lit')].map(g => g.dataset.topic).sort()`)
+	lit := b.texts(t, "#map g.topic.lit .name")
 	for _, want := range []string{"orders", "payments-by-order", "confirmations", "exceptions"} {
 		if !slices.Contains(lit, want) {
 			t.Errorf("%s is not lit beside confirm: %v", want, lit)
@@ -123,7 +127,7 @@ func seesBuffers(t *testing.T, b *tab) {
 			t.Errorf("%s waits, want %s", got, want)
 		}
 	}
-	rows := run[[]string](t, b, "[...document.querySelectorAll('#longest th[scope=row]')].map(c => c.textContent)")
+	rows := b.texts(t, "#longest th[scope=row]")
 	if len(rows) != len(w.Longest) {
 		t.Errorf("%d wait, the page shows %q", len(w.Longest), rows)
 	}
@@ -175,7 +179,8 @@ func usesKeyboard(t *testing.T, b *tab) {
 	tabTo("order")
 	b.do(t, chromedp.KeyEvent(order), chromedp.KeyEvent("\r"))
 	b.sees(t, "the story", "document.querySelectorAll('.timeline > li').length > 0")
-	b.sees(t, "the story is announced", "document.querySelector('#announce').textContent.includes('"+order+"')")
+	b.sees(t, "the story is announced",
+		"document.querySelector('#announce').textContent.includes('"+order+"')")
 	if got := run[string](t, b, "location.hash"); got != "#/order/"+order {
 		t.Errorf("the address is %q", got)
 	}
@@ -209,7 +214,8 @@ func seesStory(t *testing.T, b *tab) {
 		Causes: li.querySelectorAll('.where a').length}))`)
 	var want []entry
 	for _, e := range s.Events {
-		want = append(want, entry{e.Type, fmt.Sprintf("%s/%d@%d", e.Topic, e.Partition, e.Offset), len(e.Because)})
+		place := fmt.Sprintf("%s/%d@%d", e.Topic, e.Partition, e.Offset)
+		want = append(want, entry{e.Type, place, len(e.Because)})
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("the timeline has\n%v, want\n%v", got, want)
@@ -222,7 +228,7 @@ func seesStory(t *testing.T, b *tab) {
 	if state := b.text(t, ".story-head .state"); state != s.State || state != shown.State {
 		t.Errorf("the page says %q, the worker %q, tally %q", state, s.State, shown.State)
 	}
-	if commands := run[int](t, b, "document.querySelectorAll('.timeline > li.command').length"); commands == 0 {
+	if len(b.texts(t, ".timeline > li.command h3")) == 0 {
 		t.Error("no command is shown as one")
 	}
 	b.shot(t, "order")
@@ -244,8 +250,8 @@ func seesLetters(t *testing.T, b *tab) {
 	if l.Total == 0 {
 		t.Fatal("the demo has no dead letters")
 	}
-	b.sees(t, "the dead letters", fmt.Sprintf("document.querySelectorAll('.letters > li').length === %d",
-		len(l.Newest)))
+	b.sees(t, "the dead letters", fmt.Sprintf(
+		"document.querySelectorAll('.letters > li').length === %d", len(l.Newest)))
 	for class, n := range l.Classes {
 		got := b.text(t, ".bars li[data-name="+class+"] .number")
 		if got != fmt.Sprint(n) {
@@ -272,7 +278,8 @@ func runsAudit(t *testing.T, b *tab) {
 	b.sees(t, "the result of the demo's audit", "document.querySelector('#verdict')")
 	was := b.text(t, "#verdict time")
 	b.do(t, chromedp.Click(chromedp.CSS("#run-audit")))
-	b.sees(t, "a new result", fmt.Sprintf("document.querySelector('#verdict time')?.textContent > %q", was))
+	b.sees(t, "a new result", fmt.Sprintf(
+		"document.querySelector('#verdict time')?.textContent > %q", was))
 	var r audit.Report
 	b.demo.tally(t, &r, "audit")
 	if state := b.text(t, "#verdict .state"); !strings.HasPrefix(state, r.Audit) {
@@ -286,8 +293,9 @@ func runsAudit(t *testing.T, b *tab) {
 		}
 	}
 	for currency, m := range r.Money {
-		if got := b.text(t, "#money tr[data-currency="+currency+"] td"); got != amount(m.Received, currency) {
-			t.Errorf("received %s, want %s", got, amount(m.Received, currency))
+		got, want := b.text(t, "#money tr[data-currency="+currency+"] td"), amount(m.Received, currency)
+		if got != want {
+			t.Errorf("received %s, want %s", got, want)
 		}
 	}
 	b.shot(t, "audit")
@@ -344,9 +352,11 @@ func isLightAndDark(t *testing.T, b *tab) {
 func (b *tab) settle(t *testing.T, hash string) {
 	t.Helper()
 	b.sees(t, "the content of "+hash, map[string]string{
-		"#/": "document.querySelector('#tile-letters').textContent !== '–'", "#/buffers": "document.querySelector('#longest table')",
+		"#/":               "document.querySelector('#tile-letters').textContent !== '–'",
+		"#/buffers":        "document.querySelector('#longest table')",
 		"#/order/" + order: "document.querySelector('.timeline > li')",
-		"#/dead-letters":   "document.querySelector('.letters > li')", "#/audit": "document.querySelector('#verdict')",
+		"#/dead-letters":   "document.querySelector('.letters > li')",
+		"#/audit":          "document.querySelector('#verdict')",
 	}[hash])
 }
 
@@ -375,7 +385,8 @@ func isAccessible(t *testing.T, b *tab) {
 		b.load(t, hash)
 		b.settle(t, hash)
 		run[any](t, b, "document.querySelectorAll('details').forEach(d => d.open = true), 1")
-		tree, err := chromedp.Call(b.ctx, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
+		all := accessibility.GetFullAXTreeParams{}
+		tree, err := chromedp.Call(b.ctx, accessibility.GetFullAXTree, all)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -394,7 +405,9 @@ func isAccessible(t *testing.T, b *tab) {
 				}
 			}
 		}
-		for _, role := range []string{"banner", "navigation", "main", "contentinfo", "heading", "status"} {
+		for _, role := range []string{
+			"banner", "navigation", "main", "contentinfo", "heading", "status",
+		} {
 			if roles[role] == 0 {
 				t.Errorf("%s: there is no %s: %v", hash, role, roles)
 			}
@@ -420,57 +433,11 @@ func value(v *accessibility.Value) string {
 }
 
 // faults finds what the tree of the browser does not tell.
-const faults = `(() => {
-	const out = [];
-	const seen = [...document.querySelectorAll('main section:not([hidden]) *')];
-	for (const t of seen.filter(e => e.tagName === 'TABLE')) {
-		if (!t.caption?.textContent.trim()) out.push('a table has no caption');
-		for (const th of t.querySelectorAll('th')) if (!th.scope) out.push('a header has no scope: ' + th.textContent);
-		if (!t.querySelector('thead th')) out.push('a table has no headers');
-	}
-	const ids = [...document.querySelectorAll('[id]')].map(e => e.id);
-	for (const id of new Set(ids)) if (ids.filter(i => i === id).length > 1) out.push('twice the id ' + id);
-	if (document.querySelectorAll('main section:not([hidden]) h1').length !== 1) out.push('not one h1');
-	let level = 0;
-	for (const h of seen.filter(e => /^H[1-6]$/.test(e.tagName))) {
-		if (Number(h.tagName[1]) > level + 1) out.push('a heading is left out before ' + h.textContent);
-		level = Number(h.tagName[1]);
-	}
-	for (const e of seen) {
-		for (const name of ['aria-labelledby', 'aria-describedby']) {
-			for (const id of (e.getAttribute(name) ?? '').split(' ').filter(Boolean)) {
-				if (!document.getElementById(id)) out.push(name + ' names nothing: ' + id);
-			}
-		}
-		if (getComputedStyle(e).overflowX === 'auto' && e.scrollWidth > e.clientWidth && e.tabIndex < 0) {
-			out.push('no key scrolls ' + e.className);
-		}
-	}
-	if (!document.documentElement.lang) out.push('the language is not said');
-	return out;
-})()`
+//
+//go:embed faults.js
+var faults string
 
 // contrasts finds text that hardly stands out.
-const contrasts = `(() => {
-	const rgb = c => (c.match(/[\d.]+/g) ?? []).map(Number);
-	const light = ([r, g, b]) => {
-		const f = v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
-		return 0.2126 * f(r) + 0.7152 * f(g) + 0.0722 * f(b);
-	};
-	const ground = e => {
-		for (; e; e = e.parentElement) {
-			const c = rgb(getComputedStyle(e).backgroundColor);
-			if (c.length === 3 || c[3] === 1) return c;
-		}
-		return [255, 255, 255];
-	};
-	const out = new Set();
-	for (const e of document.querySelectorAll('body *')) {
-		const own = [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
-		if (!own || !e.checkVisibility() || e.closest('svg, .unseen, .skip, noscript')) continue;
-		const [a, b] = [light(rgb(getComputedStyle(e).color)), light(ground(e))];
-		const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-		if (ratio < 4.5) out.add(ratio.toFixed(1) + ' of ' + e.tagName + '.' + e.className);
-	}
-	return [...out];
-})()`
+//
+//go:embed contrasts.js
+var contrasts string

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 	"unicode"
@@ -27,7 +28,7 @@ func (m *Main) addPage(w *worker, c workerConfig, cl *kgo.Client) error {
 		Topology: c.topology, DeadLetters: n.DeadLetters, Instance: c.instance,
 		Brokers: strings.Join(c.brokers, ", "), Client: cl, StreamTime: engine.StreamTime,
 		Letter: pageLetter, Commands: []string{n.OrderCommands, n.InventoryRequests},
-		Local: local, Now: m.Now, Log: c.log,
+		Local: local, Hosts: hostsOf(c.door), Now: m.Now, Log: c.log, Fingerprints: w.fingerprints,
 		Story: func(ctx context.Context, order string) (*history.Story, error) {
 			return m.story(ctx, cl, c, order)
 		},
@@ -35,12 +36,29 @@ func (m *Main) addPage(w *worker, c workerConfig, cl *kgo.Client) error {
 			return audit.Cluster(ctx, cl, auditOptions(c.wiring, c.guarantee, c.rules, read))
 		},
 	}
-	if u, ok := w.unit(n.Group(topology.Confirm)); ok {
+	if w.api != nil {
+		cfg.Buffers = &viewBuffers{c.door.address}
+		cfg.Story = func(ctx context.Context, order string) (*history.Story, error) {
+			return m.storyByViews(ctx, cl, c, order)
+		}
+	} else if u, ok := w.unit(n.Group(topology.Confirm)); ok {
 		cfg.Buffers = &confirmBuffers{engine: u.engine, adm: kadm.NewClient(cl), table: u.table()}
 	}
 	var err error
 	w.page, err = page.New(cfg)
 	return err
+}
+
+// hostsOf are the names under which a worker is reached.
+func hostsOf(d *door) []string {
+	if d == nil {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(d.advertise)
+	if err != nil {
+		return nil
+	}
+	return []string{host}
 }
 
 // story reads the story of an order from the topics.

@@ -89,7 +89,8 @@ func (r *running) register(cmd *cobra.Command) {
 	f.StringVar(&r.guarantee, "guarantee", engine.ExactlyOnce.String(),
 		"exactly-once, or at-least-once for brokers without transactions")
 	f.StringVar(&r.http, "http", "127.0.0.1:0",
-		"address of /livez, /readyz, /metrics and, for this machine only, /tables; \"off\" for none")
+		"address of the page, /livez, /readyz, /metrics and, for this machine only, /tables; "+
+			"\"off\" for none")
 	f.StringVar(&r.format, "format", formatProtobuf,
 		"form of the confirmations and exceptions: protobuf, or json for tools without the schema")
 	f.DurationVar(&r.interval, "interval", 100*time.Millisecond,

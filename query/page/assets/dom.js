@@ -28,6 +28,10 @@ const few = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 
 export const number = (n) => numbers.format(n);
 export const rate = (n) => (n >= 10 ? number(Math.round(n)) : few.format(n));
+// brief is a number for where there is little room.
+const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+export const brief = (n) => (n < 1000 ? rate(n) : compact.format(n));
+
 export const counted = (n, what) => `${number(n)} ${what}${Number(n) === 1 ? "" : "s"}`;
 
 // money writes minor units of a currency, without rounding.

@@ -1,6 +1,6 @@
 // The map: rates on topics, lights and lags on services, and the table of partitions.
 
-import { $, clock, counted, el, number, rate, stamp, text } from "./dom.js";
+import { $, brief, clock, counted, el, number, rate, stamp, text } from "./dom.js";
 
 // begin lets the mouse follow what is connected with a box.
 export function begin() {
@@ -98,7 +98,7 @@ function services(state) {
 function health(s) {
   if (s.workers === 0) return s.optional ? ["", "not running"] : ["bad", "no worker"];
   if ([...s.states].some((state) => state !== "Stable")) return ["warn", "rebalancing"];
-  if (s.lag > 0) return ["warn", `${rate(s.rate)}/s, ${lag(s)} unread`];
+  if (s.lag > 0) return ["warn", `${brief(s.rate)}/s, ${s.exact ? "" : "≤ "}${brief(s.lag)} left`];
   return ["good", `${rate(s.rate)}/s`];
 }
 

@@ -1,0 +1,154 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"tallystick/query/api"
+	"tallystick/query/page"
+)
+
+// viewBuffers tells what waits from the views of all workers, by the interface that this
+// one serves.
+type viewBuffers struct{ address string }
+
+const (
+	// askedPages is how many pages of the orders that have not ended are read.
+	askedPages = 10
+	// askedBytes bounds the answer with one of them.
+	askedBytes = 4 << 20
+)
+
+// An openOrder is an order that has not ended, as the interface lists it.
+type openOrder struct {
+	Order string
+	State string
+	Total *moneyOf
+	Paid  []moneyOf
+	Due   *time.Time
+	First time.Time
+}
+
+type moneyOf struct {
+	Minor    int64
+	Currency string
+}
+
+// Waiting reads the list of open orders, the oldest first.
+func (b *viewBuffers) Waiting(ctx context.Context) (page.Waiting, error) {
+	w := page.Waiting{
+		Source: "From the views of all workers",
+		Orders: page.Half{Money: map[string]int64{}}, Payments: page.Half{Money: map[string]int64{}},
+	}
+	cursor := ""
+	for range askedPages {
+		var list struct {
+			Orders []openOrder
+			Next   string
+		}
+		if err := b.ask(ctx, cursor, &list); err != nil {
+			return w, err
+		}
+		for i := range list.Orders {
+			list.Orders[i].count(&w)
+		}
+		if cursor = list.Next; cursor == "" {
+			return w, nil
+		}
+	}
+	w.Partial = true
+	return w, nil
+}
+
+// ask reads one page of the list.
+func (b *viewBuffers) ask(ctx context.Context, cursor string, into any) error {
+	query := url.Values{"limit": {strconv.Itoa(api.MaxLimit)}}
+	if cursor != "" {
+		query.Set("cursor", cursor)
+	}
+	in, err := http.NewRequestWithContext(ctx, http.MethodGet,
+		"http://"+b.address+"/stuck?"+query.Encode(), nil)
+	if err != nil {
+		return fmt.Errorf("views: %w", err)
+	}
+	out, err := http.DefaultClient.Do(in)
+	if err != nil {
+		return fmt.Errorf("views: %w", err)
+	}
+	defer out.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(out.Body, askedBytes))
+	if err != nil {
+		return fmt.Errorf("views: %w", err)
+	}
+	if out.StatusCode != http.StatusOK {
+		var said struct{ Detail, Title string }
+		_ = json.Unmarshal(text, &said) // without it the status says enough
+		return fmt.Errorf("views: %s", cmp.Or(said.Detail, said.Title, out.Status))
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return fmt.Errorf("views: %w", err)
+	}
+	return nil
+}
+
+// count adds an order to the half that it is of.
+func (o *openOrder) count(w *page.Waiting) {
+	one := page.Waiter{Order: o.Order, Misses: "payment", Since: o.First, Due: o.Due}
+	half := &w.Orders
+	if o.Total == nil {
+		one.Misses, half = "order", &w.Payments
+		for _, paid := range o.Paid {
+			half.Money[paid.Currency] += paid.Minor
+			one.Minor, one.Currency = paid.Minor, paid.Currency
+		}
+	} else {
+		one.Minor, one.Currency = o.Total.Minor, o.Total.Currency
+		for _, paid := range o.Paid {
+			if paid.Currency == one.Currency {
+				one.Minor -= paid.Minor
+			}
+		}
+		one.Minor = max(0, one.Minor) // paid, and not validated yet
+		half.Money[one.Currency] += one.Minor
+	}
+	half.Count++
+	waits(half, one)
+	if len(w.Longest) < longestWaiting {
+		w.Longest = append(w.Longest, one)
+	}
+}
+
+// fingerprints are those of the tables that this worker has.
+func (w *worker) fingerprints(context.Context) ([]page.Fingerprint, error) {
+	var prints []page.Fingerprint
+	for _, u := range w.units {
+		table := u.table()
+		if table == "" {
+			continue
+		}
+		for _, p := range u.engine.Stats().Partitions {
+			view, ok := u.engine.Table(p)
+			if !ok {
+				continue
+			}
+			s, err := view.Snapshot()
+			if err != nil {
+				return nil, fmt.Errorf("table %s/%d: %w", table, p, err)
+			}
+			at := standingOf(s)
+			s.Close()
+			prints = append(prints, page.Fingerprint{
+				Table: table, Partition: p, Value: at.Fingerprint, Rows: at.Rows,
+				Source: fmt.Sprintf("this worker, at offset %d", at.Offset),
+			})
+		}
+	}
+	return prints, nil
+}
