@@ -91,9 +91,11 @@ function result(s) {
         good ? "ok: everything fits" : counted(r.difference_count, "difference"))),
       el("p", { class: "gone" }, `${counted(r.records, "record")} in ${counted(Object.keys(r.dispositions).length, "disposition")}, `,
         `${counted(r.compared, "order")} recomputed in ${took(s.seconds)}, at `, time(s.at), " UTC. ",
+        r.causes ? `${counted(r.causes.events, "event")} with ${counted(r.causes.checked, "link")} between them. ` : "",
         r.in_flight ? `${counted(r.in_flight, "order")} in flight. ` : "",
         r.unprocessed ? `${counted(r.unprocessed, "record")} not processed yet.` : "")),
     differences(r),
+    sums(r),
     el("div", { class: "card" }, el("h2", { id: "money-title" }, "What became of the money"),
       el("div", { class: "scroll", role: "region", "aria-labelledby": "money-title", tabindex: "0" }, fates(r))),
     el("div", { class: "pair" },
@@ -115,11 +117,25 @@ function differences(r) {
           el("td", { class: "id" }, d.place ?? ""), el("td", {}, d.detail)))))); 
 }
 
+// sums are the fingerprints of confirm's table as the audit found them: what the workers wrote
+// down, what is left of the changelog, and what the rules give.
+function sums(r) {
+  if (!r.fingerprints?.length) return null;
+  const id = (f) => el("td", { class: "id" }, f ?? "–");
+  return el("div", { class: "card prints" }, el("h2", { id: "sums-title" }, "The table, three times"),
+    el("div", { class: "scroll", role: "region", "aria-labelledby": "sums-title", tabindex: "0" },
+      table("Fingerprints of confirm's rows: as the workers recorded them, as the changelog has them, as the rules give them.",
+        ["Partition", ["Rows", "number"], "Recorded", "Of the changelog", "Of a replay", "Result"],
+        r.fingerprints.map((f) => el("tr", {}, el("th", { scope: "row" }, number(f.partition)),
+          el("td", { class: "number" }, number(f.rows)), id(f.recorded), id(f.folded), id(f.replayed),
+          el("td", {}, el("span", { class: `state ${f.state === "ok" ? "good" : f.state === "differences" ? "bad" : ""}` }, f.state)))))));
+}
+
 function fates(r) {
-  const rare = ["excess", "mismatched", "unmatched", "expired", "late", "reversed"];
+  const rare = ["excess", "mismatched", "unmatched", "expired", "late", "reversed", "adjusted", "voided"];
   const some = Object.values(r.money);
   const columns = ["received", "confirmed", "pending", ...rare.filter((f) => some.some((m) => Number(m[f]) !== 0)), "owed"];
-  return table("Received is the sum of the others; owed is what of them was said to go back.",
+  return table("Received is the sum of the others. Owed is what of them was said to go back, adjusted and voided what corrections booked.",
     ["Currency", ...columns.map((c) => [c, "number"])],
     Object.keys(r.money).sort().map((c) => el("tr", { "data-currency": c }, el("th", { scope: "row" }, c),
       columns.map((f) => el("td", { class: "number" }, money(r.money[c][f], c))))), { id: "money" });
@@ -127,7 +143,7 @@ function fates(r) {
 
 function counts(r) {
   const names = ["orders", "confirmed", "pending", "expired", "cancelled", "payments", "waiting", "excess",
-    "mismatched", "unmatched", "late", "reversed", "duplicates", "conflicted", "invalid"];
+    "mismatched", "unmatched", "late", "reversed", "adjusted", "voided", "duplicates", "conflicted", "invalid"];
   return table("Counted by the audit", ["What", ["How many", "number"]], names.filter((n) => r[n] || n === "orders" || n === "payments" || n === "confirmed")
     .map((n) => el("tr", { "data-count": n }, el("th", { scope: "row" }, n), el("td", { class: "number" }, number(r[n])))), { id: "counts" });
 }

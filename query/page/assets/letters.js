@@ -44,7 +44,7 @@ function write(l) {
       el("div", { class: "card" }, el("h2", {}, "By class"), bars(l.classes, l.total)),
       el("div", { class: "card" }, el("h2", {}, "By group"), bars(l.groups, l.total))),
     el("div", { class: "card" },
-      el("h2", {}, l.total > l.newest.length ? `The newest ${number(l.newest.length)} of ${number(l.total)}` : `All ${number(l.total)}`),
+      el("h2", {}, l.total > l.newest.length ? `The newest ${number(l.newest.length)} of ${number(l.total)}` : counted(l.total, "dead letter")),
       l.partial ? el("p", { class: "gone" }, "Older ones were not counted.") : null,
       l.unreadable ? el("p", { class: "gone" }, `${counted(l.unreadable, "record")} in the topic are no dead letters.`) : null,
       el("ol", { class: "letters" }, l.newest.map(letter))));
