@@ -20,6 +20,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"tallystick/cmd/tally/app"
 )
@@ -98,6 +99,34 @@ func (d *demo) get(t *testing.T, path string, into any) {
 	if err != nil || in.StatusCode != http.StatusOK {
 		t.Fatalf("%s: %s, %v", path, in.Status, err)
 	}
+}
+
+// double writes the first record of a topic a second time, and returns its key.
+func (d *demo) double(t *testing.T, topic string) string {
+	t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(d.brokers), kgo.ConsumeTopics(topic),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for ctx.Err() == nil {
+		for _, r := range cl.PollFetches(ctx).Records() {
+			again := &kgo.Record{
+				Topic: topic, Partition: r.Partition, Key: r.Key, Value: r.Value, Headers: r.Headers,
+				Timestamp: r.Timestamp,
+			}
+			if err := cl.ProduceSync(ctx, again).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+			return string(r.Key)
+		}
+	}
+	t.Fatalf("nothing is in %s", topic)
+	return ""
 }
 
 // A tab is a page in a browser, with all that it complained of and asked for.

@@ -46,6 +46,7 @@ func TestPage(t *testing.T) {
 		{"schemes", isLightAndDark},
 		{"widths", fitsWidths},
 		{"accessibility", isAccessible},
+		{"tampered", showsDifferences},
 	} {
 		t.Run(step.name, func(t *testing.T) {
 			step.test(t, b)
@@ -299,6 +300,23 @@ func runsAudit(t *testing.T, b *tab) {
 		}
 	}
 	b.shot(t, "audit")
+}
+
+// showsDifferences holds that what somebody wrote into the results by hand is found by the
+// audit, and named on the page.
+func showsDifferences(t *testing.T, b *tab) {
+	key := b.demo.double(t, "confirmations")
+	b.load(t, "#/audit")
+	b.sees(t, "the result from before", "document.querySelector('#verdict')")
+	b.do(t, chromedp.Click(chromedp.CSS("#run-audit")))
+	b.sees(t, "a difference", "document.querySelector('#verdict .state.bad')")
+	if keys := b.texts(t, "#audit td.id"); !slices.Contains(keys, key) {
+		t.Errorf("order %s is not among the differences: %q", key, keys)
+	}
+	if got := b.text(t, "#tile-audit"); got != "differences" {
+		t.Errorf("the map says of the audit %q", got)
+	}
+	b.shot(t, "differences")
 }
 
 // pauses holds that what moves can be stopped.
