@@ -113,20 +113,22 @@ func (d *demo) double(t *testing.T, topic string) string {
 	defer cl.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	for ctx.Err() == nil {
-		for _, r := range cl.PollFetches(ctx).Records() {
-			again := &kgo.Record{
-				Topic: topic, Partition: r.Partition, Key: r.Key, Value: r.Value, Headers: r.Headers,
-				Timestamp: r.Timestamp,
-			}
-			if err := cl.ProduceSync(ctx, again).FirstErr(); err != nil {
-				t.Fatal(err)
-			}
-			return string(r.Key)
-		}
+	var found []*kgo.Record
+	for len(found) == 0 && ctx.Err() == nil {
+		found = cl.PollFetches(ctx).Records()
 	}
-	t.Fatalf("nothing is in %s", topic)
-	return ""
+	if len(found) == 0 {
+		t.Fatalf("nothing is in %s", topic)
+	}
+	r := found[0]
+	again := &kgo.Record{
+		Topic: topic, Partition: r.Partition, Key: r.Key, Value: r.Value, Headers: r.Headers,
+		Timestamp: r.Timestamp,
+	}
+	if err := cl.ProduceSync(ctx, again).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	return string(r.Key)
 }
 
 // A tab is a page in a browser, with all that it complained of and asked for.

@@ -113,8 +113,9 @@ function differences(r) {
     el("div", { class: "scroll", role: "region", "aria-labelledby": "differences-title", tabindex: "0" },
       table(more > 0 ? `The first ${number(r.differences.length)} of ${number(r.difference_count)}` : counted(r.difference_count, "difference"),
         ["What", "Key", "Where", "How"], r.differences.map((d) => el("tr", {},
-          el("th", { scope: "row" }, d.kind), el("td", { class: "id" }, d.key ?? ""),
-          el("td", { class: "id" }, d.place ?? ""), el("td", {}, d.detail)))))); 
+          el("th", { scope: "row" }, d.kind), el("td", { class: "key id" },
+            d.key ? el("a", { href: `#/order/${encodeURIComponent(d.key)}` }, d.key) : ""),
+          el("td", { class: "key id" }, d.place ?? ""), el("td", { class: "how" }, d.detail)))))); 
 }
 
 // sums are the fingerprints of confirm's table as the audit found them: what the workers wrote
