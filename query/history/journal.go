@@ -5,7 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sort"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"tallystick/engine/journal"
 	"tallystick/query/replay"
@@ -22,8 +25,12 @@ type journalReader struct {
 	log       *replay.Log
 	topic     string
 	partition int32
-	blocks    []block
+	blocks    []block          // those that were read last
+	gaps      map[string][]gap // by input
 }
+
+// keptBlocks is how many blocks are kept, more than one bisection looks at.
+const keptBlocks = 64
 
 // A block is some pages in a row: all that are in the log between two offsets.
 type block struct {
@@ -51,15 +58,26 @@ func (j *journalReader) block(ctx context.Context, at int64) (block, error) {
 	}
 	b := block{from: at, next: next}
 	for _, r := range records {
-		s, err := journal.Parse(r.Value)
+		s, err := segment(r)
 		if err != nil {
-			return block{}, fmt.Errorf("history: %s: %w", placeOf(r), err)
+			return block{}, err
 		}
 		p := replay.Page{Segment: s, Offset: r.Offset}
 		b.pages = append(b.pages, page{p, r.Timestamp.UnixMicro()})
 	}
+	if len(j.blocks) == keptBlocks {
+		j.blocks = slices.Delete(j.blocks, 0, 1)
+	}
 	j.blocks = append(j.blocks, b)
 	return b, nil
+}
+
+func segment(r *kgo.Record) (*journal.Segment, error) {
+	s, err := journal.Parse(r.Value)
+	if err != nil {
+		return nil, fmt.Errorf("history: %s: %w", placeOf(r), err)
+	}
+	return s, nil
 }
 
 // page returns the first page from an offset on for which is holds, nil if there is
@@ -80,6 +98,99 @@ func (j *journalReader) page(
 		at = b.next
 	}
 	return nil, nil
+}
+
+// A gap is a stretch of the journal, from an offset up to another one, in which no
+// page has records of an input.
+type gap struct{ from, to int64 }
+
+// input returns the first page from an offset on that has records of an input, nil if
+// there is none. Of an input that comes seldom, such as corrections, most of the journal
+// can be before it: that is read once, and only remembered to be a gap.
+func (j *journalReader) input(ctx context.Context, at int64, topic string) (*page, error) {
+	from, skimmed := at, false
+	for end := j.span().End; at < end; {
+		if g := j.gap(topic, at); g.from <= at {
+			at = g.to
+			continue
+		}
+		b, err := j.block(ctx, at)
+		if err != nil {
+			return nil, err
+		}
+		for i := range b.pages {
+			p := &b.pages[i]
+			if _, has := firstOf(p.Segment, topic); has && p.Offset >= at {
+				if skimmed {
+					j.remember(topic, gap{from, p.Offset})
+				}
+				return p, nil
+			}
+		}
+		skimmed = true
+		to := max(b.next, j.gap(topic, b.next).from)
+		if at, err = j.skim(ctx, b.next, to, topic); err != nil {
+			return nil, err
+		}
+	}
+	if skimmed {
+		j.remember(topic, gap{from, at})
+	}
+	return nil, nil
+}
+
+// skim returns the offset of the first page between two offsets that has records of
+// an input, or the second offset.
+func (j *journalReader) skim(
+	ctx context.Context, from, to int64, topic string,
+) (int64, error) {
+	needle, err := json.Marshal(topic)
+	if err != nil {
+		return 0, fmt.Errorf("history: %w", err)
+	}
+	for n := int64(256); from < to; n *= 2 { // it may be near
+		next := min(from+n, to)
+		for r, err := range j.log.Range(ctx, j.topic, j.partition, from, next) {
+			if err != nil {
+				return 0, err
+			}
+			if !bytes.Contains(r.Value, needle) {
+				continue
+			}
+			s, err := segment(r)
+			if err != nil {
+				return 0, err
+			}
+			if _, has := firstOf(s, topic); has {
+				return r.Offset, nil
+			}
+		}
+		from = next
+	}
+	return to, nil
+}
+
+// gap returns the first gap that ends behind an offset; if there is none, an empty one
+// at the end of the journal.
+func (j *journalReader) gap(topic string, at int64) gap {
+	first := gap{j.span().End, j.span().End}
+	for _, g := range j.gaps[topic] {
+		if g.to > at && g.from < first.from {
+			first = g
+		}
+	}
+	return first
+}
+
+// remember takes in a gap, and those that are within it out.
+func (j *journalReader) remember(topic string, g gap) {
+	if j.gaps == nil {
+		j.gaps = map[string][]gap{}
+	}
+	rest := slices.DeleteFunc(j.gaps[topic], func(o gap) bool {
+		return g.from <= o.from && o.to <= g.to
+	})
+	j.gaps[topic] = append(rest, g)
 }
 
 // search returns the first offset from lo on at which past holds; past must not
@@ -137,7 +248,7 @@ func (j *journalReader) with(
 	ctx context.Context, topic string, offset, lo int64,
 ) (*transaction, error) {
 	behind, err := j.search(lo, func(at int64) (bool, error) {
-		p, err := j.page(ctx, at, func(p page) bool { _, ok := firstOf(p.Segment, topic); return ok })
+		p, err := j.input(ctx, at, topic)
 		if p == nil || err != nil {
 			return true, err
 		}
@@ -257,9 +368,9 @@ func (j *journalReader) fired(
 		if !bytes.Contains(r.Value, needle) {
 			continue
 		}
-		s, err := journal.Parse(r.Value)
+		s, err := segment(r)
 		if err != nil {
-			return nil, fmt.Errorf("history: %s: %w", placeOf(r), err)
+			return nil, err
 		}
 		var all []firing
 		for _, f := range s.Fired {
