@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"iter"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -144,13 +145,16 @@ func (r *reader) all(ctx context.Context) (*Report, error) {
 			asked = append(asked, p)
 		}
 	}
+	asked = slices.Compact(slices.Sorted(slices.Values(asked)))
+	for _, p := range asked {
+		if p < 0 || p >= n {
+			return nil, fmt.Errorf("%w: %d, there are 0 to %d", ErrPartition, p, n-1)
+		}
+	}
 	reports := make([]*Report, len(asked))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(min(runtime.GOMAXPROCS(0)+1, 4))
 	for i, p := range asked {
-		if p < 0 || p >= n {
-			return nil, fmt.Errorf("%w: %d, there are 0 to %d", ErrPartition, p, n-1)
-		}
 		g.Go(func() error {
 			var err error
 			reports[i], err = r.partition(ctx, p, n)

@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -16,6 +17,7 @@ import (
 
 	"tallystick/engine"
 	"tallystick/processors/confirm"
+	"tallystick/query/history"
 	"tallystick/query/whatif"
 	"tallystick/topology"
 )
@@ -124,26 +126,27 @@ func (m *Main) whatifOptions(s *settings, q *supposition) (whatif.Options, error
 			return o, err
 		}
 	}
+	if !o.To.IsZero() && !o.From.Before(o.To) {
+		return o, usageError("give a --from that is before --to", "no order is from %s on and before %s",
+			o.From.Format(time.RFC3339), o.To.Format(time.RFC3339))
+	}
 	return o, nil
 }
 
 // pastTime reads a time, or how long ago it was; empty is the zero time.
 func pastTime(name, text string, now time.Time) (time.Time, error) {
-	switch text {
-	case "":
+	if text == "" {
 		return time.Time{}, nil
-	case "now":
-		return now, nil
 	}
-	if d, err := time.ParseDuration(text); err == nil && d > 0 {
-		return now.Add(-d), nil
-	}
-	at, err := time.Parse(time.RFC3339, text)
+	when, err := history.ParseWhen(text, now)
 	if err != nil {
-		return at, usageError("for example 2026-01-31T12:00:00Z, or 48h for so long ago",
+		when, err = history.ParseWhen("-"+text, now) // so long ago
+	}
+	if err != nil || when.Time.IsZero() {
+		return time.Time{}, usageError("for example 2026-01-31T12:00:00Z, or 48h for so long ago",
 			"--%s is no time: %q", name, text)
 	}
-	return at, nil
+	return when.Time, nil
 }
 
 func (m *Main) whatif(
@@ -160,7 +163,10 @@ func (m *Main) whatif(
 	began := m.Now()
 	report, err := whatif.Cluster(ctx, cl, o)
 	p.stop()
-	if err != nil {
+	switch {
+	case errors.Is(err, whatif.ErrPartition):
+		return usageError("leave --partition out for all of them", "%w", err)
+	case err != nil:
 		return err
 	}
 	took := m.Now().Sub(began)

@@ -132,6 +132,12 @@ func TestWhatif(t *testing.T) {
 		r.Kinds["OrderExpired"].Came == 0 || r.Refused == 0 || r.Fired == 0 {
 		t.Errorf("under the same rules: %+v", r)
 	}
+	once := supposed(t, ExitOK, append(rules, at, "--partition=0")...)
+	twice := supposed(t, ExitOK, append(rules, at, "--partition=0,0")...)
+	if once.Records == 0 || twice.Records != once.Records {
+		t.Errorf("a partition has %d records, named twice %d", once.Records, twice.Records)
+	}
+	tally(t, ExitUsage, append(rules, "whatif", at, "--partition=0,3")...)
 	shorter := append([]string{at}, rules...)
 	shorter[1] = "--pay-within=1s"
 	r = supposed(t, ExitOK, shorter...)
