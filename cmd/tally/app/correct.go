@@ -152,7 +152,11 @@ func (m *Main) correct(ctx context.Context, s *settings, c *correcting) error {
 		if err != nil {
 			return err
 		}
-		if at, there := known.corrections[e.GetMeta().GetId()]; there {
+		at, err := known.there(e)
+		if err != nil {
+			return err
+		}
+		if at != nil {
 			one.Topic, one.Partition, one.Offset, one.Known = at.topic, at.partition, &at.offset, true
 		} else {
 			if err := known.sense(c, e); err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"google.golang.org/protobuf/proto"
 
 	"tallystick/query/reading"
 	"tallystick/query/replay"
@@ -27,7 +28,13 @@ type knownOrder struct {
 	over     string
 	payments map[string]*knownPayment
 	// corrections are those that are there, by their ids.
-	corrections map[string]spot
+	corrections map[string]knownCorrection
+}
+
+// A knownCorrection is a correction that is there already.
+type knownCorrection struct {
+	*tallyv1.CorrectionEvent
+	at spot
 }
 
 // A knownPayment is a payment, or money that was adjusted, as it came first. Without
@@ -52,7 +59,7 @@ func (s spot) String() string { return fmt.Sprintf("%s/%d@%d", s.topic, s.partit
 // lookAt reads the order's partition of every topic that is keyed by order.
 func lookAt(ctx context.Context, cl *kgo.Client, w wiring, order string) (*knownOrder, error) {
 	known := &knownOrder{
-		id: order, payments: map[string]*knownPayment{}, corrections: map[string]spot{},
+		id: order, payments: map[string]*knownPayment{}, corrections: map[string]knownCorrection{},
 	}
 	topics := reading.AboutOrders(w.names, w.chain)
 	names := make([]string, len(topics))
@@ -94,7 +101,7 @@ func (k *knownOrder) take(e reading.Event, at spot) {
 	case *tallyv1.CorrectionEvent:
 		k.payment(schemas.CorrectionPaymentID(m), m.GetPaymentAdjusted().GetAmount(), e.ID(), at)
 		if _, twice := k.corrections[e.ID()]; !twice {
-			k.corrections[e.ID()] = at
+			k.corrections[e.ID()] = knownCorrection{m, at}
 		}
 	case *tallyv1.ConfirmationEvent:
 		k.over = "confirmed"
@@ -123,6 +130,21 @@ func (k *knownOrder) payment(id string, amount *tallyv1.Money, event string, at 
 	case amount != nil && p.amount == nil:
 		p.id, p.amount, p.at = event, amount, at
 	}
+}
+
+// there returns the place of a correction that is there already, nil of one that is not.
+// It refuses another one of the same id, which would never be written.
+func (k *knownOrder) there(e *tallyv1.CorrectionEvent) (*spot, error) {
+	known, ok := k.corrections[e.GetMeta().GetId()]
+	if !ok {
+		return nil, nil
+	}
+	was := &tallyv1.CorrectionEvent{Event: known.GetEvent()}
+	if !proto.Equal(was, &tallyv1.CorrectionEvent{Event: e.GetEvent()}) {
+		return nil, hinted("give another one by --id", "id %s is that of another correction, at %v",
+			e.GetMeta().GetId(), known.at)
+	}
+	return &known.at, nil
 }
 
 // sense refuses a correction that makes none, and names why.

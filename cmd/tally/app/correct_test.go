@@ -120,7 +120,7 @@ func remembered(t *testing.T, at string) {
 // is written then, and that --force writes it all the same.
 func TestCorrectRefuses(t *testing.T) {
 	at, work := office(t)
-	correction(t, "o3", at, "--adjust=5", "--payment=cash-1", "--reason=cash")
+	correction(t, "o3", at, "--adjust=5", "--payment=cash-1", "--reason=cash", "--id=c-9")
 	correction(t, "o3", at, "--void=cash-1", "--reason=not paid")
 	work()
 	for _, c := range []struct{ args, want string }{
@@ -134,6 +134,7 @@ func TestCorrectRefuses(t *testing.T) {
 		{"o3 --adjust 5 --currency USD", "order o3 is in EUR: USD 5 does not count for it"},
 		{"o1 --adjust 810 --payment p1", "order o1 has a payment p1 already, at payments/"},
 		{"o3 --adjust 6 --payment cash-1", "order o3 has a payment cash-1 already"},
+		{"o3 --adjust 6 --payment cash-2 --id c-9", "id c-9 is that of another correction, at correc"},
 	} {
 		args := append([]string{"correct", at, "--reason=r", "--by=ann"}, strings.Fields(c.args)...)
 		if _, said := tally(t, ExitError, args...); !strings.Contains(said, c.want) {
