@@ -61,11 +61,14 @@ func ParseWhen(text string, now time.Time) (When, error) {
 		text = "-" + while
 	}
 	if while, ok := strings.CutPrefix(text, "-"); ok {
+		const day = 24 * time.Hour
 		d, err := time.ParseDuration(while)
 		if days, isDays := strings.CutSuffix(while, "d"); isDays {
 			var n int
-			n, err = strconv.Atoi(days)
-			d = time.Duration(n) * 24 * time.Hour
+			if n, err = strconv.Atoi(days); int64(n) > math.MaxInt64/int64(day) {
+				return When{}, ErrWhen
+			}
+			d = time.Duration(n) * day
 		}
 		if err != nil || d < 0 {
 			return When{}, ErrWhen

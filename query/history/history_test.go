@@ -367,6 +367,7 @@ func TestParseWhen(t *testing.T) {
 	}
 	for _, text := range []string{
 		"", "17", "payments/17", "/0/17", "payments/x/17", "payments/0/-1", "--2h", "2x ago",
+		"300000d ago",
 	} {
 		if got, err := history.ParseWhen(text, noon); err == nil {
 			t.Errorf("%q is %s", text, got)
