@@ -83,7 +83,7 @@ func (f *filter) addAll(rows iter.Seq2[string, []byte]) {
 	}
 }
 
-// addOne adds the key of a row that is about to be committed.
+// addOne adds the key of a row.
 func (f *filter) addOne(key []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

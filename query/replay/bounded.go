@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -123,7 +124,10 @@ func (l *Log) Since(
 		return 0, fmt.Errorf("replay: offset of %s/%d by time: %w", topic, partition, err)
 	}
 	o, ok := listed.Lookup(topic, partition)
-	if !ok || o.Err != nil {
+	if !ok {
+		o.Err = kerr.UnknownTopicOrPartition
+	}
+	if o.Err != nil {
 		return 0, fmt.Errorf("replay: offset of %s/%d by time: %w", topic, partition, o.Err)
 	}
 	return max(o.Offset, l.Span(topic, partition).Start), nil
