@@ -96,6 +96,9 @@ func state(row *Row) tallyv1.OrderView_State {
 		return tallyv1.OrderView_REFUSED
 	case row.GetAbandoned() != nil:
 		return tallyv1.OrderView_ABANDONED
+	case row.GetCancelRefused() != nil && len(row.GetPayments()) == 0 &&
+		len(row.GetCorrections()) == 0:
+		return tallyv1.OrderView_REFUSED // somebody took back what was never there
 	}
 	return tallyv1.OrderView_AWAITING_ORDER
 }

@@ -51,6 +51,14 @@ func refused(offset int64) views.Event {
 	})
 }
 
+func cancelRefused(offset int64) views.Event {
+	return event(tallyv1.OrderView_ORDERS, offset, &tallyv1.OrderEvent{
+		Event: &tallyv1.OrderEvent_OrderRefused{OrderRefused: &tallyv1.OrderRefused{
+			OrderId: "o", Command: "CancelOrder", Reason: tallyv1.OrderRefused_ORDER_UNKNOWN,
+		}},
+	})
+}
+
 func paid(offset, minor int64, id string) views.Event {
 	return event(tallyv1.OrderView_PAYMENTS, offset, &tallyv1.PaymentEvent{
 		Event: &tallyv1.PaymentEvent_PaymentReceived{PaymentReceived: &tallyv1.PaymentReceived{
@@ -74,6 +82,10 @@ func TestState(t *testing.T) {
 		log  []views.Event
 	}{
 		{tallyv1.OrderView_AWAITING_ORDER, []views.Event{paid(0, 700, "p")}},
+		{tallyv1.OrderView_REFUSED, []views.Event{cancelRefused(0)}},
+		{tallyv1.OrderView_AWAITING_ORDER, []views.Event{cancelRefused(0), paid(0, 700, "p")}},
+		{tallyv1.OrderView_ASKED, []views.Event{cancelRefused(0), asked(0)}},
+		{tallyv1.OrderView_PLACED, []views.Event{cancelRefused(0), asked(0), placed(1, 700)}},
 		{tallyv1.OrderView_ASKED, []views.Event{asked(0)}},
 		{tallyv1.OrderView_REFUSED, []views.Event{asked(0), refused(0)}},
 		{tallyv1.OrderView_ASKED, []views.Event{asked(0), refused(0), asked(1)}},
