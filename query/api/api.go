@@ -25,11 +25,13 @@ const (
 	MaxBody = 1 << 20
 	// MaxFollowers is how many may follow changes on one worker at the same time,
 	// MaxWaiting how many may wait, MaxCommands how many commands may be under way,
-	// MaxGathering how many lists and sums are made at once.
+	// MaxGathering how many lists and sums are made at once. What peers ask for theirs
+	// has room of its own, or workers could wait for each other.
 	MaxFollowers = 200
 	MaxWaiting   = 2000
 	MaxCommands  = 500
 	MaxGathering = 16
+	maxAnswering = 64 // what peers ask for theirs
 )
 
 // Views is the table of the views as far as this worker has it.
@@ -115,6 +117,8 @@ type Server struct {
 	waiting   chan struct{}
 	commands  chan struct{}
 	gathering chan struct{}
+	answering chan struct{}
+	recheck   time.Duration
 }
 
 // New returns a server of cfg. It opens nothing.
@@ -139,6 +143,8 @@ func New(cfg Config) *Server {
 		hosts: ownNames(cfg.Address), origins: http.NewCrossOriginProtection(),
 		following: make(chan struct{}, MaxFollowers), waiting: make(chan struct{}, MaxWaiting),
 		commands: make(chan struct{}, MaxCommands), gathering: make(chan struct{}, MaxGathering),
+		answering: make(chan struct{}, maxAnswering),
+		recheck:   recheck,
 	}
 	return s
 }
@@ -155,7 +161,8 @@ func (s *Server) Register(mux *http.ServeMux) {
 		}
 	}
 	for path, methods := range allowed {
-		mux.HandleFunc(path, func(out http.ResponseWriter, _ *http.Request) {
+		mux.HandleFunc(path, func(out http.ResponseWriter, in *http.Request) {
+			s.hurry(out, in)
 			out.Header().Set("Allow", methods)
 			problem{
 				status: http.StatusMethodNotAllowed, name: "method", hint: "use " + methods,

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -59,7 +60,7 @@ func (s *Server) follow(out http.ResponseWriter, in *http.Request) {
 	case s.following <- struct{}{}:
 		defer func() { <-s.following }()
 	default:
-		busy(http.StatusServiceUnavailable, "streams").write(out)
+		busy(in, http.StatusServiceUnavailable, "streams").write(out)
 		return
 	}
 	order := in.URL.Query().Get("order")
@@ -133,7 +134,6 @@ type told struct {
 // all orders those of its peers.
 func (s *Server) stream(out http.ResponseWriter, in *http.Request, order string) {
 	l := line{out, http.NewResponseController(out), s.cfg.Now}
-	_ = l.control.SetReadDeadline(time.Time{}) // a writer of a test has none
 	h := out.Header()
 	secured(h)
 	h.Set("Content-Type", "text/event-stream")
@@ -201,7 +201,7 @@ func reset() []byte {
 func (s *Server) pump(ctx context.Context, l line, from *listener, others *gathered) {
 	beat := time.NewTicker(s.cfg.Heartbeat)
 	defer beat.Stop()
-	look := time.NewTicker(recheck)
+	look := time.NewTicker(s.recheck)
 	defer look.Stop()
 	for {
 		var text, last []byte
@@ -236,16 +236,17 @@ func (s *Server) pump(ctx context.Context, l line, from *listener, others *gathe
 // An ending is how following a peer ended.
 type ending struct {
 	address string
+	up      bool // it was followed for a while
 	err     error
 }
 
 // followPeers passes on what the other workers tell, until ctx is done or it is too
 // much. Workers that come are followed too. Where changes may have been missed, it
-// says so.
+// says so, once: when one that was gone is followed again, or cannot be.
 func (s *Server) followPeers(ctx context.Context, to *gathered, last string) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan ending)
-	following := map[string]bool{}
+	following, lost := map[string]bool{}, map[string]bool{}
 	defer func() {
 		cancel()
 		for range following { // each says when it has ended
@@ -262,10 +263,10 @@ func (s *Server) followPeers(ctx context.Context, to *gathered, last string) {
 				continue
 			}
 			following[address] = true
-			if again {
-				to.put(reset())
-			}
-			go func() { ended <- ending{address, s.followPeer(ctx, address, to, last)} }()
+			go func() {
+				up, err := s.followPeer(ctx, address, to, last, again)
+				ended <- ending{address, up, err}
+			}()
 		}
 	}
 	begin(false, last)
@@ -283,6 +284,14 @@ func (s *Server) followPeers(ctx context.Context, to *gathered, last string) {
 			}
 			s.cfg.Log.Debug("a peer is not followed any more", "peer", e.address, "cause", e.err)
 			s.peers.forget()
+			if !e.up {
+				if !lost[e.address] {
+					to.put(reset())
+				}
+				lost[e.address] = true
+				continue // it is tried again when workers are looked for
+			}
+			delete(lost, e.address)
 			if !rest(ctx, pause) {
 				return
 			}
@@ -305,15 +314,22 @@ func (g *gathered) put(text []byte) bool {
 // errSlow means that one who follows does not keep up.
 var errSlow = errors.New("it tells more than is read")
 
-// followPeer passes on what one worker tells.
+// followPeer passes on what one worker tells, after a reset if it is followed again. It
+// returns whether there was a line to it, and why it ended.
 func (s *Server) followPeer(
-	ctx context.Context, address string, to *gathered, last string,
-) error {
+	ctx context.Context, address string, to *gathered, last string, again bool,
+) (bool, error) {
 	a, err := s.ask(ctx, address, streamPath, url.Values{}, last)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer a.Body.Close()
+	if a.StatusCode != http.StatusOK {
+		return false, fmt.Errorf("ask %s: it answers %s", address, a.Status)
+	}
+	if again {
+		to.put(reset())
+	}
 	lines := bufio.NewScanner(a.Body)
 	lines.Buffer(make([]byte, 0, 4<<10), maxEvent)
 	lines.Split(events)
@@ -323,10 +339,10 @@ func (s *Server) followPeer(
 			continue // it is about the line between us
 		}
 		if !to.put([]byte(text + "\n\n")) {
-			return errSlow
+			return true, errSlow
 		}
 	}
-	return errors.Join(lines.Err(), io.ErrUnexpectedEOF)
+	return true, errors.Join(lines.Err(), io.ErrUnexpectedEOF)
 }
 
 // events splits a stream at its empty lines.

@@ -148,6 +148,23 @@ func TestFollowPeerGone(t *testing.T) {
 	s.changes(1)
 }
 
+// TestFollowPeerThatIsNotThere: a peer that cannot be followed is a reason to read again
+// once, and not each time that it is tried.
+func TestFollowPeerThatIsNotThere(t *testing.T) {
+	w := open(t, 1, func(c *api.Config) { c.Heartbeat = 20 * time.Millisecond })
+	w.move(0, &worker{w: w, server: newStranger(t)})
+	s := w.workers[0].follow("/events", "")
+	resets := 0
+	for range 30 {
+		if _, kind, _ := s.next(true); kind == "reset" {
+			resets++
+		}
+	}
+	if resets != 1 {
+		t.Errorf("%d resets, want 1", resets)
+	}
+}
+
 // TestHeartbeat: a line on which nothing happens is kept up.
 func TestHeartbeat(t *testing.T) {
 	w := open(t, 1, func(c *api.Config) { c.Heartbeat = 10 * time.Millisecond })

@@ -1,5 +1,7 @@
 package api
 
+import "time"
+
 // Waiting is how many wait for an order.
 func (f *Feed) Waiting(order string) int {
 	f.mu.Lock()
@@ -26,11 +28,21 @@ func (l *listener) Changes() <-chan Change { return l.changes }
 // Late is closed when the listener has been let go.
 func (l *listener) Late() <-chan struct{} { return l.late }
 
+// WokenOnly makes those who wait look when they are told of a change, and at no other time.
+func (s *Server) WokenOnly() { s.recheck = time.Hour }
+
 // Fill takes all room for commands, answers that wait, streams and lists.
 func (s *Server) Fill() {
 	for _, room := range []chan struct{}{s.commands, s.waiting, s.following, s.gathering} {
 		for len(room) < cap(room) {
 			room <- struct{}{}
 		}
+	}
+}
+
+// FillAnswering takes all room for what peers ask.
+func (s *Server) FillAnswering() {
+	for len(s.answering) < cap(s.answering) {
+		s.answering <- struct{}{}
 	}
 }

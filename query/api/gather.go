@@ -37,11 +37,15 @@ type reader func(context.Context, Rows) (any, error)
 // reports whether there is a result; else it has answered. What a peer asks names
 // its partitions and is answered for these alone, or not at all.
 func (s *Server) gather(out http.ResponseWriter, in *http.Request, read reader) ([]part, bool) {
+	room := s.gathering
+	if hopped(in) {
+		room = s.answering
+	}
 	select {
-	case s.gathering <- struct{}{}:
-		defer func() { <-s.gathering }()
+	case room <- struct{}{}:
+		defer func() { <-room }()
 	default:
-		busy(http.StatusServiceUnavailable, "lists and sums").write(out)
+		busy(in, http.StatusServiceUnavailable, "lists and sums").write(out)
 		return nil, false
 	}
 	ctx, cancel := context.WithTimeout(in.Context(), gatherWithin)
@@ -68,13 +72,16 @@ func (s *Server) gather(out http.ResponseWriter, in *http.Request, read reader) 
 	return parts, true
 }
 
-// these reads the partitions that a peer names, of which all must be here.
+// these reads the partitions that a peer names, each once. All must be here.
 func (s *Server) these(ctx context.Context, names string, read reader) ([]part, error) {
 	var parts []part
 	for name := range strings.SplitSeq(names, ",") {
 		p, err := strconv.ParseInt(name, 10, 32)
 		if err != nil {
 			return nil, fmt.Errorf("%q is no partition", name)
+		}
+		if slices.ContainsFunc(parts, func(had part) bool { return had.Partition == int32(p) }) {
+			continue
 		}
 		rows, ok := s.cfg.Views.Rows(int32(p))
 		if !ok {
@@ -170,7 +177,9 @@ func (s *Server) roundAway(
 			mu.Lock()
 			defer mu.Unlock()
 			for _, one := range parts {
-				got[one.Partition] = one
+				if slices.Contains(names, strconv.Itoa(int(one.Partition))) {
+					got[one.Partition] = one
+				}
 			}
 			return err
 		})

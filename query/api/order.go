@@ -80,7 +80,7 @@ func (s *Server) viewOf(
 		case s.waiting <- struct{}{}:
 			defer func() { <-s.waiting }()
 		default:
-			busy(http.StatusServiceUnavailable, "answers that wait").write(out)
+			busy(in, http.StatusServiceUnavailable, "answers that wait").write(out)
 			return
 		}
 	}
@@ -122,7 +122,7 @@ func (s *Server) await(ctx context.Context, rows Rows, id string, after int64) (
 	waiter, stop := s.cfg.Feed.wait(id)
 	defer stop()
 	p := partitionOf(id, s.cfg.Views.Partitions())
-	tick := time.NewTicker(recheck)
+	tick := time.NewTicker(s.recheck)
 	defer tick.Stop()
 	for {
 		b, err := rows.Get(id)
@@ -204,7 +204,7 @@ func (s *Server) getStory(out http.ResponseWriter, in *http.Request) {
 	case s.gathering <- struct{}{}:
 		defer func() { <-s.gathering }()
 	default:
-		busy(http.StatusServiceUnavailable, "stories").write(out)
+		busy(in, http.StatusServiceUnavailable, "stories").write(out)
 		return
 	}
 	ctx, cancel := context.WithTimeout(in.Context(), MaxWait)

@@ -29,6 +29,8 @@ const (
 	bookAge = time.Second
 	// pause is how long to wait before asking again where a partition is.
 	pause = 100 * time.Millisecond
+	// grace is how much longer than it may wait itself a peer may take to answer.
+	grace = 5 * time.Second
 	// maxAnswer bounds what is read of a peer's answer, in bytes.
 	maxAnswer = 32 << 20
 )
@@ -68,11 +70,14 @@ func (b *book) look(ctx context.Context) (map[int32]string, error) {
 	return at, nil
 }
 
-// forget makes the next look ask again.
+// forget makes the next look ask again, unless somebody has just done so: many may look
+// for the same partition.
 func (b *book) forget() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.at = nil
+	if b.now().Sub(b.when) >= pause {
+		b.at = nil
+	}
 }
 
 // rest waits for a moment, and returns false if ctx is done.
@@ -184,14 +189,15 @@ func (s *Server) pass(
 	ctx context.Context, out http.ResponseWriter, in *http.Request, address string,
 ) error {
 	query := in.URL.Query()
+	left := DefaultWait
 	if deadline, ok := ctx.Deadline(); ok {
-		left := max(0, deadline.Sub(s.cfg.Now()))
+		left = max(0, deadline.Sub(s.cfg.Now()))
 		query.Set("wait", left.Round(time.Millisecond).String())
 	}
 	// The peer gives up in time, and then there is its answer to read.
 	patient, cancel := in.Context(), context.CancelFunc(func() {})
 	if in.URL.Path != streamPath {
-		patient, cancel = context.WithTimeout(patient, MaxWait+10*time.Second)
+		patient, cancel = context.WithTimeout(patient, left+grace)
 	}
 	defer cancel()
 	a, err := s.ask(patient, address, in.URL.EscapedPath(), query, in.Header.Get(lastEvent))

@@ -16,6 +16,8 @@ type problem struct {
 	hint   string
 	// retry is after how many seconds it makes sense to ask again; 0 if never.
 	retry int
+	// here says that it is the answer to a question that a peer has passed on.
+	here bool
 }
 
 // problemJSON is how a problem is written.
@@ -31,6 +33,9 @@ func (p problem) write(out http.ResponseWriter) {
 	h := out.Header()
 	secured(h)
 	h.Set("Content-Type", "application/problem+json")
+	if p.here {
+		h.Set(hopHeader, hopHere)
+	}
 	if p.retry > 0 {
 		h.Set("Retry-After", strconv.Itoa(p.retry))
 	}
@@ -50,11 +55,13 @@ func badRequest(detail, hint string) problem {
 	return problem{status: http.StatusBadRequest, name: "request", detail: detail, hint: hint}
 }
 
-// busy says that too much is under way already.
-func busy(status int, what string) problem {
+// busy says that too much is under way already. A peer is told that it has asked a
+// worker nevertheless.
+func busy(in *http.Request, status int, what string) problem {
 	return problem{
-		status: status, name: "busy", detail: "too many " + what + " are under way", retry: 1,
-		hint: "ask again, or ask another worker",
+		here: hopped(in), status: status, name: "busy", retry: 1,
+		detail: "too many " + what + " are under way",
+		hint:   "ask again, or ask another worker",
 	}
 }
 
