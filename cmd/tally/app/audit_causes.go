@@ -30,12 +30,12 @@ func writeCauses(w io.Writer, r *causes.Report) {
 }
 
 // fingerprintsText is one word, or two, for the fingerprints of all partitions: the
-// worst that is true of one.
+// worst that is true of one. Of an empty one nothing need be recorded.
 func fingerprintsText(all []audit.Fingerprint) string {
 	text := audit.OK
 	for _, worse := range []string{audit.Unrecorded, audit.Moving, audit.Differences} {
 		for _, f := range all {
-			if f.State == worse && f.Rows > 0 {
+			if f.State == worse && (f.Rows > 0 || worse != audit.Unrecorded) {
 				text = worse
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"tallystick/query/audit"
 	"tallystick/query/audit/causes"
 	"tallystick/query/reading"
 	"tallystick/topology"
@@ -130,4 +131,23 @@ func besidesOne(
 		t.Fatal(fmt.Errorf("%s: %w", kind, err))
 	}
 	return got
+}
+
+// TestFingerprintsText holds that the worst of all partitions is told, an empty one's
+// too; only that nothing was recorded of an empty one is nothing to tell.
+func TestFingerprintsText(t *testing.T) {
+	for _, c := range []struct {
+		of   audit.Fingerprint
+		want string
+	}{
+		{audit.Fingerprint{State: audit.Unrecorded}, audit.OK},
+		{audit.Fingerprint{State: audit.Unrecorded, Rows: 1}, audit.Unrecorded},
+		{audit.Fingerprint{State: audit.Moving, Rows: 1}, audit.Moving},
+		{audit.Fingerprint{State: audit.Differences}, audit.Differences},
+	} {
+		all := []audit.Fingerprint{{State: audit.OK, Rows: 3}, c.of}
+		if got := fingerprintsText(all); got != c.want {
+			t.Errorf("%+v: %q, want %q", c.of, got, c.want)
+		}
+	}
 }
