@@ -6,7 +6,11 @@ import (
 	"net/http/httptest"
 	"slices"
 	"testing"
+	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"tallystick/processors/confirm"
 	"tallystick/query/history"
 )
 
@@ -55,5 +59,17 @@ func TestViews(t *testing.T) {
 	worker.Close()
 	if _, err := find(200, "", ""); !errors.Is(err, history.ErrViews) {
 		t.Errorf("a worker that is not there: %v", err)
+	}
+}
+
+// TestWithoutCorrections: topics that were made before there were corrections have
+// a past all the same.
+func TestWithoutCorrections(t *testing.T) {
+	w := newWorld(t.Context(), t, newBroker(t), confirm.Rules{})
+	_, err := kadm.NewClient(w.b.cl).DeleteTopics(t.Context(), w.names.Corrections)
+	w.must(err)
+	w.place("o1", noon, 500, time.Hour)
+	if s := tell(w, w.open(), "o1"); s.State != "placed" || len(s.Events) != 1 {
+		t.Errorf("got %+v", s)
 	}
 }

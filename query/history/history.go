@@ -116,6 +116,9 @@ type Reader struct {
 // Open looks the topics up. The client stays the caller's and must outlive the
 // reader.
 func Open(ctx context.Context, cl *kgo.Client, o Options) (*Reader, error) {
+	if err := replay.Forgo(ctx, cl, &o.Names.Corrections); err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	}
 	r := &Reader{
 		o: o, inputs: inputsOf(o.Names, o.Chain), decoders: reading.Decoders(o.Names, o.Chain),
 	}

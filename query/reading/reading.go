@@ -5,6 +5,7 @@ package reading
 
 import (
 	"encoding/json"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -88,24 +89,26 @@ func orderOf(m protoreflect.Message) string {
 }
 
 // AboutOrders returns the topics that anybody may read and that are keyed by
-// order, in the order in which an order goes through them.
+// order, in the order in which an order goes through them. Corrections are left out
+// if they have no name.
 func AboutOrders(n topology.Names, chain bool) []Topic {
 	orders := Topic{n.Orders, Of(schemas.Orders)}
 	payments := Topic{n.Payments, Of(schemas.Payments)}
 	corrections := Topic{n.Corrections, Of(schemas.Corrections)}
 	confirmations := Topic{n.Confirmations, Of(schemas.Confirmations)}
 	exceptions := Topic{n.Exceptions, Of(schemas.Exceptions)}
-	if !chain {
-		return []Topic{orders, payments, corrections, confirmations, exceptions}
+	topics := []Topic{orders, payments, corrections, confirmations, exceptions}
+	if chain {
+		payments.Name = n.PaymentsByOrder
+		topics = []Topic{
+			{n.OrderCommands, Of(schemas.OrderCommands)},
+			orders,
+			{n.OrderChecks, Of(schemas.OrderChecks)},
+			payments, corrections, confirmations, exceptions,
+			{n.Notices, Of(schemas.Notices)},
+		}
 	}
-	payments.Name = n.PaymentsByOrder
-	return []Topic{
-		{n.OrderCommands, Of(schemas.OrderCommands)},
-		orders,
-		{n.OrderChecks, Of(schemas.OrderChecks)},
-		payments, corrections, confirmations, exceptions,
-		{n.Notices, Of(schemas.Notices)},
-	}
+	return slices.DeleteFunc(topics, func(t Topic) bool { return t.Name == "" })
 }
 
 // Inner returns the topics that services of the chain keep to themselves.
