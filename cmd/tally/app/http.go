@@ -52,8 +52,8 @@ func (m *Main) listen(w *worker, instance string, d *door, log *slog.Logger) (*s
 	s := &server{
 		address: d.address, listener: d.listener, log: log,
 		http: &http.Server{
-			Handler: w.handler(instance), ReadHeaderTimeout: 5 * time.Second,
-			IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+			Handler:           bounded(w.handler(instance), m.Now),
+			ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		},
 	}
@@ -66,6 +66,21 @@ func (m *Main) listen(w *worker, instance string, d *door, log *slog.Logger) (*s
 	}
 	log.Info("http", "address", s.address)
 	return s, nil
+}
+
+// bodyWithin is how long the body of a request may take to come.
+const bodyWithin = 10 * time.Second
+
+// bounded ends the line of a request whose body does not come, also where nobody reads
+// it. A time-out of the server for all that it reads would end those that wait as well.
+func bounded(next http.Handler, now func() time.Time) http.Handler {
+	return http.HandlerFunc(func(out http.ResponseWriter, in *http.Request) {
+		if in.ContentLength != 0 {
+			// A writer without deadlines belongs to a test.
+			_ = http.NewResponseController(out).SetReadDeadline(now().Add(bodyWithin))
+		}
+		next.ServeHTTP(out, in)
+	})
 }
 
 // writeNote replaces the file at path in one step.
