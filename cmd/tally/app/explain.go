@@ -143,15 +143,20 @@ func writeStory(w io.Writer, s *history.Story) error {
 	for i := range s.Events {
 		writeEvent(&b, &s.Events[i])
 	}
-	for _, p := range s.Horizon {
-		fmt.Fprintf(&b, "horizon: %s/%d begins at offset %s; what was before is gone\n", p.Topic,
-			p.Partition, thousands(p.Offset))
-	}
-	for _, note := range s.Notes {
-		fmt.Fprintf(&b, "note: %s\n", note)
-	}
+	writeNotes(&b, s.Horizon, s.Notes)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// writeNotes writes what an answer could not take in.
+func writeNotes(b *strings.Builder, horizon []history.Place, notes []string) {
+	for _, p := range horizon {
+		fmt.Fprintf(b, "horizon: %s/%d begins at offset %s; what was before is gone\n", p.Topic,
+			p.Partition, thousands(p.Offset))
+	}
+	for _, note := range notes {
+		fmt.Fprintf(b, "note: %s\n", note)
+	}
 }
 
 // writeEvent writes one event, further to the right than what caused it.

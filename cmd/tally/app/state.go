@@ -122,13 +122,7 @@ func writeState(w io.Writer, s *history.State) error {
 	} else {
 		fmt.Fprintf(&b, "  confirm had done nothing with it yet; %s since\n", thousands(s.Later))
 	}
-	for _, p := range s.Horizon {
-		fmt.Fprintf(&b, "horizon: %s/%d begins at offset %s; what was before is gone\n", p.Topic,
-			p.Partition, thousands(p.Offset))
-	}
-	for _, note := range s.Notes {
-		fmt.Fprintf(&b, "note: %s\n", note)
-	}
+	writeNotes(&b, s.Horizon, s.Notes)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
