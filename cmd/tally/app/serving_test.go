@@ -91,7 +91,7 @@ func TestReadYourOwnWrite(t *testing.T) {
 				return err
 			}
 			began := time.Now()
-			status, text := request(t, "GET", two.HTTP+"/orders/"+id+"?after="+said.Token, "")
+			status, text := request(t, "GET", two.HTTP+"/orders/"+id+"?wait=30s&after="+said.Token, "")
 			tokens[i], took[i] = said.Token, time.Since(began)
 			if status != http.StatusOK || !strings.Contains(text, `"customer":"ann"`) {
 				return fmt.Errorf("%s with its token: %d: %s", id, status, text)
