@@ -39,7 +39,8 @@ const (
 	OrderView_EXPIRED   OrderView_State = 5
 	OrderView_CANCELLED OrderView_State = 6
 	OrderView_REJECTED  OrderView_State = 7
-	// The command that asked for it was refused.
+	// The command that asked for it was refused, or one that took it back and found
+	// nothing.
 	OrderView_REFUSED OrderView_State = 8
 	// Its payments were given up, because the order did not come.
 	OrderView_ABANDONED OrderView_State = 9
