@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -146,6 +147,16 @@ func TestGroupIsAskedInTurn(t *testing.T) {
 	if got := w.asked() - before; got != 1 {
 		t.Errorf("the group was asked %d times, want 1", got)
 	}
+}
+
+// TestMoneyDoesNotTurn: a sum that is too large stays as large as can be said.
+func TestMoneyDoesNotTurn(t *testing.T) {
+	w := open(t, 1)
+	for _, id := range []string{"o1", "o2", "o3"} {
+		w.placed(id, "ann", math.MaxInt64, "EUR")
+	}
+	w.workers[0].get("/money-at-risk").is(t, http.StatusOK,
+		`"orders":3,"total":9223372036854775807,"held":0`)
 }
 
 // TestSlowBodies: a request whose body does not come is ended, whatever it asks for.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -184,6 +185,14 @@ func (s *Server) sumMoney(out http.ResponseWriter, in *http.Request) {
 func add(sums map[string]riskJSON, r riskJSON) {
 	was := sums[r.Currency]
 	sums[r.Currency] = riskJSON{
-		r.Currency, was.Orders + r.Orders, was.Total + r.Total, was.Held + r.Held,
+		r.Currency, was.Orders + r.Orders, sum(was.Total, r.Total), sum(was.Held, r.Held),
 	}
+}
+
+// sum adds what is not negative, up to the largest number there is.
+func sum(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
 }
