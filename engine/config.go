@@ -224,6 +224,8 @@ func (c Config) Validate() error {
 		need(c.IdleAfter >= 10*time.Millisecond, "idle-after: %v is below 10ms", c.IdleAfter),
 		need(c.MaxAhead > 0, "max-ahead: %v is not above 0", c.MaxAhead),
 		need(c.Timers == nil || c.Timers.Deadline != nil, "timers: no function for deadlines"),
+		need(c.Timers == nil || c.Timers.Version <= maxTimersVersion,
+			"timers: version is above %d", maxTimersVersion),
 		need(c.Index == nil || c.Index.Entries != nil, "index: no function for entries"),
 		need(c.Index == nil || c.Index.Version <= maxIndexVersion,
 			"index: version is above %d", maxIndexVersion),

@@ -19,7 +19,11 @@ type Index struct {
 	Version uint8
 }
 
-const maxIndexVersion = 14 // it has half a byte, and 0 is for none
+// The versions have half a byte and a byte of a table's format, in which 0 is for none.
+const (
+	maxIndexVersion  = 14
+	maxTimersVersion = 254
+)
 
 // The format of a range is made of three versions: the engine's in its lowest four
 // bits, the index's in the next four, the deadlines' in the upper byte.

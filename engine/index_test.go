@@ -103,3 +103,20 @@ func TestIndexNeedsATable(t *testing.T) {
 		t.Errorf("got %v, want a word about the table", err)
 	}
 }
+
+// TestTimersVersion: the deadlines' version has a byte in a table's format, in which 0 is
+// for none: the highest there is would be taken for no deadlines at all.
+func TestTimersVersion(t *testing.T) {
+	t.Parallel()
+	cfg := engine.Config{
+		Brokers: []string{"localhost:1"}, Group: testGroup, Instance: "one",
+		State: newWorld(t).open(vfs.NewMem()), Timers: &engine.Timers{Deadline: rowDeadline, Version: 254},
+	}
+	if err := cfg.Validate(); err != nil {
+		t.Errorf("version 254: %v", err)
+	}
+	cfg.Timers.Version = 255
+	if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), "timers: version") {
+		t.Errorf("got %v, want a word about the version", err)
+	}
+}

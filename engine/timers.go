@@ -37,8 +37,8 @@ type Timers struct {
 	// or 0 for none. It is called with every row that is written, and must not
 	// keep it.
 	Deadline func(row []byte) int64
-	// Version changes with what Deadline says about the same row; tables on disk
-	// of another version are set aside and restored.
+	// Version, at most 254, changes with what Deadline says about the same row; tables
+	// on disk of another version are set aside and restored.
 	Version uint8
 	// Wall makes the time of day alone decide, for deadlines that are about the
 	// world outside and not about the records.
