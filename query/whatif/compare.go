@@ -53,6 +53,8 @@ type lonely struct {
 	surplus int
 	// found is how often it came out at all, of what came out too often.
 	found int
+	// lapsed says that only deadlines said it.
+	lapsed bool
 }
 
 func newComparison(repeats bool) comparison {
@@ -89,9 +91,9 @@ func (c *comparison) repeated(d digest, s side) bool {
 	return known
 }
 
-// said takes in what the replay says, and tells whether that counts. It keeps
-// value.
-func (c *comparison) said(o Output, key string, value []byte) bool {
+// said takes in what the replay says, because of a deadline or not, and tells whether
+// that counts. It keeps value.
+func (c *comparison) said(o Output, key string, value []byte, lapsed bool) bool {
 	c.ahead[o]++
 	d := c.digest(o, key, value)
 	if c.repeated(d, wasSaid) {
@@ -99,9 +101,12 @@ func (c *comparison) said(o Output, key string, value []byte) bool {
 	}
 	l := c.open[d]
 	if l == nil {
-		c.open[d] = &lonely{output: o, key: key, value: value, offset: -1, surplus: -1}
+		c.open[d] = &lonely{
+			output: o, key: key, value: value, offset: -1, surplus: -1, lapsed: lapsed,
+		}
 		return true
 	}
+	l.lapsed = l.lapsed && lapsed
 	c.count(d, l, -1)
 	return true
 }

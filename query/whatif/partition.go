@@ -243,17 +243,18 @@ func (p *Partition) step(key string, e confirm.Event) error {
 			return err
 		}
 	}
-	return p.say(key, said)
+	_, lapsed := e.(confirm.Lapsed)
+	return p.say(key, said, lapsed)
 }
 
 // say holds what the decision says against what came out.
-func (p *Partition) say(key string, said confirm.Outcomes) error {
+func (p *Partition) say(key string, said confirm.Outcomes, lapsed bool) error {
 	if c := said.Confirmed; c != nil {
 		value, err := schemas.Confirmations.Marshal(c)
 		if err != nil {
 			return fmt.Errorf("order %q: %w", key, err)
 		}
-		if p.sides.said(Confirmations, key, value) {
+		if p.sides.said(Confirmations, key, value, lapsed) {
 			p.report.would(factsOf(c), 1)
 		}
 	}
@@ -262,7 +263,7 @@ func (p *Partition) say(key string, said confirm.Outcomes) error {
 		if err != nil {
 			return fmt.Errorf("order %q: %w", key, err)
 		}
-		if p.sides.said(Exceptions, key, value) {
+		if p.sides.said(Exceptions, key, value, lapsed) {
 			p.report.would(factsOf(x), 1)
 		}
 	}
@@ -361,20 +362,28 @@ func (p *Partition) Missing() bool { return p.sides.missing() }
 // Again takes in a record that came out for the second time.
 func (p *Partition) Again(o Output, r *kgo.Record) { p.sides.again(o, r) }
 
+// overdue tells whether the worker has yet to come to the deadline of a row.
+func (p *Partition) overdue(key string) bool {
+	deadline := p.deadlines[key]
+	return deadline != 0 && deadline <= p.clock
+}
+
 // Close returns the report.
 func (p *Partition) Close() *Report {
 	ranged := !p.o.From.IsZero() || !p.o.To.IsZero()
 	p.report.Rows = int64(len(p.rows))
-	for key, deadline := range p.deadlines {
-		if deadline != 0 && deadline <= p.clock {
-			p.inFlight[key] = true
-		}
-	}
-	p.report.InFlight = int64(len(p.inFlight))
 	differ := p.sides.left(func(key string) bool {
 		_, known := p.outside[key]
 		return p.outside[key] || ranged && !known
 	})
-	p.report.conclude(differ, p.inFlight, p.o)
+	late := map[string]bool{} // keys of which something has only to be said yet
+	p.report.conclude(differ, func(l *lonely) bool {
+		if p.inFlight[l.key] || !l.lapsed || l.surplus > 0 || !p.overdue(l.key) {
+			return p.inFlight[l.key]
+		}
+		late[l.key] = true
+		return true
+	}, p.o)
+	p.report.InFlight = int64(len(p.inFlight) + len(late))
 	return p.report
 }

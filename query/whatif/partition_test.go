@@ -108,9 +108,6 @@ func TestTampered(t *testing.T) {
 		}
 		i := rapid.IntRange(0, len(*log)-1).Draw(rt, "record")
 		r := *(*log)[i]
-		if w.overdue(string(r.Key)) {
-			rt.Skip("the order is not looked at")
-		}
 		what := rapid.SampledFrom([]string{
 			whatif.Repeated, whatif.Extra, whatif.Missing,
 		}).Draw(rt, "what")
@@ -119,6 +116,9 @@ func TestTampered(t *testing.T) {
 			r.Offset = int64(len(*log))
 			*log = append(*log, &r)
 		case whatif.Extra: // it is not there any more, but would have been
+			if w.overdue(string(r.Key)) {
+				rt.Skip("it may be that the worker has only to say it yet")
+			}
 			*log = slices.Delete(slices.Clone(*log), i, i+1)
 		case whatif.Missing: // it is there under another key
 			r.Key = []byte("another")

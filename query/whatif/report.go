@@ -49,9 +49,9 @@ type Report struct {
 	Fired int64 `json:"fired"`
 	// Rows is how many rows the replay ends with.
 	Rows int64 `json:"rows"`
-	// InFlight is how many orders were left out because a worker was at them, or has
-	// yet to come to their deadline, and Unprocessed how many records no worker has
-	// come to yet.
+	// InFlight is how many orders were left out because a worker was at them, or, as to
+	// what a deadline says, has yet to come to that. Unprocessed is how many
+	// records no worker has come to yet.
 	InFlight    int64 `json:"in_flight"`
 	Unprocessed int64 `json:"unprocessed"`
 
@@ -244,10 +244,10 @@ func (r *Report) unreadable(record *kgo.Record, err error) {
 }
 
 // conclude counts what differs. What both sides have was counted when it was said.
-func (r *Report) conclude(differ []*lonely, inFlight map[string]bool, o Options) {
+func (r *Report) conclude(differ []*lonely, leftOut func(*lonely) bool, o Options) {
 	orders := map[string][]*lonely{}
 	for _, l := range differ {
-		if inFlight[l.key] {
+		if leftOut(l) {
 			if l.surplus < 0 { // it was counted when it was said
 				r.would(factsIn(l, false), int64(l.surplus))
 			}

@@ -354,20 +354,34 @@ func (w *world) compare(t testing.TB, o whatif.Options) *whatif.Report {
 	return p.Close()
 }
 
+// A told is what a decision would have said, by key, and what of it also because of
+// something else than a deadline.
+type told struct {
+	said   map[string][]value
+	record map[string]map[value]bool
+}
+
 // brute says what a decision would have said, key by key, without a queue: at
 // everything that was done the row is asked whether it is due.
-func (w *world) brute(rules confirm.Rules, step whatif.Step) map[string][]value {
-	said := map[string][]value{}
+func (w *world) brute(rules confirm.Rules, step whatif.Step) told {
+	t := told{map[string][]value{}, map[string]map[value]bool{}}
 	for _, key := range []string{"a", "b", "c", "d"} {
 		var row *confirm.Row
 		held := 0
+		t.record[key] = map[value]bool{}
 		do := func(e confirm.Event) {
 			if e == nil {
 				return
 			}
 			next, out := step(rules, row, e)
 			row = next
-			said[key] = append(said[key], values(w.t, out)...)
+			said := values(w.t, out)
+			t.said[key] = append(t.said[key], said...)
+			if _, lapsed := e.(confirm.Lapsed); !lapsed {
+				for _, v := range said {
+					t.record[key][v] = true
+				}
+			}
 		}
 		for i, d := range w.did {
 			reached := d.Stream - 1
@@ -397,7 +411,7 @@ func (w *world) brute(rules confirm.Rules, step whatif.Step) map[string][]value 
 			}
 		}
 	}
-	return said
+	return t
 }
 
 // overdue tells whether the worker has yet to come to the deadline of a row: it had
@@ -415,14 +429,11 @@ func (w *world) overdue(key string) bool {
 }
 
 // differing are the keys about which the brute replay says something else, sorted,
-// with how much more and how much less.
-func (w *world) differing(said map[string][]value) (keys []string, more, less int) {
+// with how much more and how much less. What is overdue has only to be said yet.
+func (w *world) differing(t told) (keys []string, more, less int) {
 	for _, key := range []string{"a", "b", "c", "d"} {
-		if w.overdue(key) {
-			continue
-		}
 		count := map[value]int{}
-		for _, v := range said[key] {
+		for _, v := range t.said[key] {
 			count[v]++
 		}
 		for i, log := range w.out {
@@ -433,7 +444,10 @@ func (w *world) differing(said map[string][]value) (keys []string, more, less in
 			}
 		}
 		differs := false
-		for _, n := range count {
+		for v, n := range count {
+			if n > 0 && !t.record[key][v] && w.overdue(key) {
+				continue
+			}
 			differs = differs || n != 0
 			more, less = more+max(n, 0), less+max(-n, 0)
 		}
