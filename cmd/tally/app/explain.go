@@ -83,8 +83,8 @@ func (m *Main) explainCommand(s *settings) *cobra.Command {
 		GroupID: groupLook,
 		Args:    exactArgs("ORDER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if format != outputText && format != "mermaid" {
-				return usageError("use text or mermaid, or -o json", "--format has no form %q", format)
+			if err := oneForm(format, kcat, s.Output == outputJSON); err != nil {
+				return err
 			}
 			if err := l.rules.validate(); err != nil {
 				return err
@@ -104,6 +104,19 @@ func (m *Main) explainCommand(s *settings) *cobra.Command {
 	cmd.Flags().BoolVar(&kcat, "kcat", false, "print the commands of kcat that fetch the records")
 	l.register(cmd)
 	return cmd
+}
+
+// oneForm refuses an answer that is asked for in two forms.
+func oneForm(format string, kcat, inJSON bool) error {
+	chart := format == "mermaid"
+	switch {
+	case format != outputText && !chart:
+		return usageError("use text or mermaid, or -o json", "--format has no form %q", format)
+	case kcat && chart, kcat && inJSON, chart && inJSON:
+		return usageError("ask once for each of them",
+			"--kcat, --format mermaid and -o json are three forms of the answer: it has one")
+	}
+	return nil
 }
 
 func (m *Main) explain(

@@ -217,7 +217,11 @@ func (m *Main) tableGet(s *settings, l *looking) *cobra.Command {
 			tally table get o1-000042 --at "2h ago"`),
 		Args: exactArgs("KEY"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if at != "" {
+			switch {
+			case at != "" && l.changelog:
+				return usageError("leave --changelog out, or --at",
+					"--changelog reads the row as it is, --at tells what it was")
+			case at != "":
 				return m.getRowAt(cmd.Context(), s, l, back, args[0], at)
 			}
 			cl, log, err := m.openTable(cmd.Context(), s, l)

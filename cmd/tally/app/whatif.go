@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -60,6 +61,12 @@ func (m *Main) whatifCommand(s *settings) *cobra.Command {
 		GroupID: groupLook,
 		Args:    exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !cmd.Flags().Changed("limit") {
+				q.limit = whatifLines
+				if s.Output == outputJSON {
+					q.limit = whatifJSON
+				}
+			}
 			o, err := m.whatifOptions(s, &q)
 			if err != nil {
 				return err
@@ -81,7 +88,7 @@ func (m *Main) whatifCommand(s *settings) *cobra.Command {
 		"let time go on after the last record, for deadlines that no record has passed: a time, or now")
 	f.Int32SliceVar(&q.partitions, "partition", nil, "only these partitions")
 	f.IntVar(&q.limit, "limit", 0, fmt.Sprintf(
-		"how many orders are spelled out (default %d, or %d with -o json)", whatifLines, whatifJSON))
+		"spell out so many orders, 0 for all (default %d, or %d with -o json)", whatifLines, whatifJSON))
 	f.StringVar(&q.expect, "expect", "", "none: exit with 1 if anything differs")
 	return cmd
 }
@@ -99,7 +106,7 @@ func (m *Main) whatifOptions(s *settings, q *supposition) (whatif.Options, error
 		return whatif.Options{}, usageError("for example 2h", "--due-within: %v is neither 0 nor "+
 			"between %v and %v", q.due, confirm.MinWait, confirm.MaxWait)
 	case q.limit < 0:
-		return whatif.Options{}, usageError("use 0 or more", "--limit is %d", q.limit)
+		return whatif.Options{}, usageError("0 spells them all out", "--limit must not be below zero")
 	}
 	if err := q.rules.validate(); err != nil {
 		return whatif.Options{}, err
@@ -113,10 +120,7 @@ func (m *Main) whatifOptions(s *settings, q *supposition) (whatif.Options, error
 		},
 		Rules: q.rules.confirming(s.wiring(), g), DueWithin: q.due,
 		Parking: q.park, Retried: retried, Partitions: q.partitions, Patience: patience,
-		Limit: cmp.Or(q.limit, whatifLines),
-	}
-	if s.Output == outputJSON {
-		o.Limit = cmp.Or(q.limit, whatifJSON)
+		Limit: cmp.Or(q.limit, math.MaxInt),
 	}
 	for _, t := range []struct {
 		name, text string

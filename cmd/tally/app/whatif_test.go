@@ -156,6 +156,10 @@ func TestWhatif(t *testing.T) {
 		!strings.Contains(said, "none was expected to") {
 		t.Errorf("printed\n%s%s", out, said)
 	}
+	if out, _ = tally(t, ExitOK, append(shorter, "whatif", "--limit=0")...); strings.Contains(out, " more\n") ||
+		strings.Count(out, "  order ") != int(r.OrderCount) {
+		t.Errorf("not all of %d orders are spelled out:\n%s", r.OrderCount, out)
+	}
 	none := supposed(t, ExitOK, append(shorter, "--from=2200-01-01T00:00:00Z")...)
 	all := supposed(t, ExitOK, append(shorter, "--to=2200-01-01T00:00:00Z")...)
 	if none.OrderCount != 0 || all.OrderCount != r.OrderCount {
