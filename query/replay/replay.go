@@ -27,8 +27,10 @@ func (e *MissingError) Error() string {
 	return "topics are not in the cluster: " + strings.Join(e.Topics, ", ")
 }
 
-// Hint says what creates them.
-func (e *MissingError) Hint() string { return "tally topics apply creates them" }
+// Hint says where to look, and what creates them.
+func (e *MissingError) Hint() string {
+	return "check --app, --prefix and --chain; tally topics apply creates them"
+}
 
 // ErrUndecided means that a transaction stayed open for longer than the patience
 // of the reader: what is behind its beginning is neither committed nor not.

@@ -221,7 +221,7 @@ func (k *knownOrder) names() string {
 		list = append(list[:few], "…")
 	}
 	if list == nil {
-		return "it has none so far; "
+		return "it has none so far; check the id, --prefix and --chain; "
 	}
 	return "it has " + strings.Join(list, ", ") + "; "
 }
