@@ -119,6 +119,7 @@ type Server struct {
 	gathering chan struct{}
 	answering chan struct{}
 	recheck   time.Duration
+	patience  time.Duration
 }
 
 // New returns a server of cfg. It opens nothing.
@@ -134,7 +135,7 @@ func New(cfg Config) *Server {
 		}
 	}
 	s := &Server{
-		cfg: cfg, peers: &book{peers: cfg.Peers, now: cfg.Now},
+		cfg: cfg, peers: newBook(cfg.Peers, cfg.Now),
 		// A peer that sends us elsewhere is none of ours.
 		client: &http.Client{
 			Transport:     transport,
@@ -144,7 +145,7 @@ func New(cfg Config) *Server {
 		following: make(chan struct{}, MaxFollowers), waiting: make(chan struct{}, MaxWaiting),
 		commands: make(chan struct{}, MaxCommands), gathering: make(chan struct{}, MaxGathering),
 		answering: make(chan struct{}, maxAnswering),
-		recheck:   recheck,
+		recheck:   recheck, patience: peerWithin,
 	}
 	return s
 }

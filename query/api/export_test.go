@@ -46,3 +46,9 @@ func (s *Server) FillAnswering() {
 		s.answering <- struct{}{}
 	}
 }
+
+// SilentFor is how long a peer that did not answer is not asked again.
+const SilentFor = silentFor
+
+// Patient sets how long peers are waited for when a list or a sum is gathered.
+func (s *Server) Patient(d time.Duration) { s.patience = d }

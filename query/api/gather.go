@@ -33,10 +33,18 @@ type part struct {
 // A reader reads from one partition what it gives.
 type reader func(context.Context, Rows) (any, error)
 
-// gather asks every partition of the table once, whichever worker has it. It
-// reports whether there is a result; else it has answered. What a peer asks names
-// its partitions and is answered for these alone, or not at all.
-func (s *Server) gather(out http.ResponseWriter, in *http.Request, read reader) ([]part, bool) {
+// A whole is what the partitions give together.
+type whole struct {
+	parts []part
+	// missing are the partitions whose part is not there, in order.
+	missing []int32
+}
+
+// gather asks every partition of the table once, whichever worker has it, and leaves
+// out those that do not answer in time. It reports whether there is a result; else it
+// has answered. What a peer asks names its partitions and is answered for these alone,
+// or not at all.
+func (s *Server) gather(out http.ResponseWriter, in *http.Request, read reader) (whole, bool) {
 	room := s.gathering
 	if hopped(in) {
 		room = s.answering
@@ -46,7 +54,7 @@ func (s *Server) gather(out http.ResponseWriter, in *http.Request, read reader) 
 		defer func() { <-room }()
 	default:
 		busy(in, http.StatusServiceUnavailable, "lists and sums").write(out)
-		return nil, false
+		return whole{}, false
 	}
 	ctx, cancel := context.WithTimeout(in.Context(), gatherWithin)
 	defer cancel()
@@ -55,21 +63,21 @@ func (s *Server) gather(out http.ResponseWriter, in *http.Request, read reader) 
 		if err != nil {
 			out.Header().Set(hopHeader, hopElsewhere)
 			failed(err).write(out)
-			return nil, false
+			return whole{}, false
 		}
 		out.Header().Set(hopHeader, hopHere)
 		answer(out, http.StatusOK, parts)
-		return nil, false
+		return whole{}, false
 	}
-	parts, err := s.everywhere(ctx, in, read)
+	all, err := s.everywhere(ctx, in, read)
 	if err != nil {
 		problem{
 			status: http.StatusServiceUnavailable, name: "owner", detail: err.Error(), retry: 1,
-			hint: "not every partition has a worker that runs views and answers: ask again",
+			hint: "no partition has a worker that runs views and answers: ask again",
 		}.write(out)
-		return nil, false
+		return whole{}, false
 	}
-	return parts, true
+	return all, true
 }
 
 // these reads the partitions that a peer names, each once. All must be here.
@@ -105,35 +113,66 @@ func give(ctx context.Context, p int32, rows Rows, read reader) (part, error) {
 	return part{p, text}, err
 }
 
-// everywhere asks for all partitions until it has each of them.
-func (s *Server) everywhere(ctx context.Context, in *http.Request, read reader) ([]part, error) {
+// everywhere asks for all partitions until it has each of them, or peers have had their
+// time. Without any it fails.
+func (s *Server) everywhere(ctx context.Context, in *http.Request, read reader) (whole, error) {
 	got := map[int32]part{}
-	for {
-		n := s.cfg.Views.Partitions()
-		err := s.round(ctx, in, n, got, read)
-		if n > 0 && len(got) == int(n) {
-			return slices.Collect(maps.Values(got)), nil
+	n, err := s.here(ctx, got, read)
+	patient, cancel := context.WithTimeout(ctx, s.patience)
+	defer cancel()
+	for n == 0 || len(got) < int(n) {
+		quiet, errAway := s.roundAway(patient, in, n, got)
+		if err = errors.Join(err, errAway); n > 0 && len(got) == int(n) {
+			break
 		}
-		if !rest(ctx, pause) {
-			return nil, errors.Join(err, ctx.Err())
+		// Those who are known to be silent are not waited for.
+		if n > 0 && len(quiet.before) == int(n)-len(got) {
+			break
+		}
+		if !rest(patient, pause) {
+			if in.Context().Err() == nil {
+				s.hush(quiet.now)
+			}
+			break
 		}
 		s.peers.forget()
+		n, err = s.here(ctx, got, read)
+	}
+	if len(got) == 0 {
+		return whole{}, errors.Join(err, ctx.Err())
+	}
+	all := whole{parts: slices.Collect(maps.Values(got))}
+	for p := range n {
+		if _, ok := got[p]; !ok {
+			all.missing = append(all.missing, p)
+		}
+	}
+	if all.missing != nil {
+		s.cfg.Log.Debug("partitions are left out", "partitions", all.missing, "error", err)
+	}
+	return all, nil
+}
+
+// hush remembers those who did not answer in time.
+func (s *Server) hush(addresses []string) {
+	for _, address := range addresses {
+		s.cfg.Log.Warn("a peer does not answer, and is left out of lists for a while",
+			"peer", address, "for", silentFor)
+		s.peers.hush(address)
 	}
 }
 
-// round asks once for the partitions that are not in got yet.
-func (s *Server) round(
-	ctx context.Context, in *http.Request, n int32, got map[int32]part, read reader,
-) error {
+// here reads the partitions of this worker that are not in got yet, and returns how many
+// the table has.
+func (s *Server) here(ctx context.Context, got map[int32]part, read reader) (int32, error) {
 	var errs []error
-	var away []int32
+	n := s.cfg.Views.Partitions()
 	for p := range n {
 		if _, ok := got[p]; ok {
 			continue
 		}
 		rows, ok := s.cfg.Views.Rows(p)
 		if !ok {
-			away = append(away, p)
 			continue
 		}
 		one, err := give(ctx, p, rows, read)
@@ -143,27 +182,40 @@ func (s *Server) round(
 		}
 		got[p] = one
 	}
-	if len(away) > 0 || n == 0 {
-		errs = append(errs, s.roundAway(ctx, in, away, got))
+	if n == 0 {
+		errs = append(errs, errors.New("this worker has not joined its group yet"))
 	}
-	return errors.Join(errs...)
+	return n, errors.Join(errs...)
 }
 
-// roundAway asks the peers that have some partitions.
+// silent is who does not answer in a round.
+type silent struct {
+	now    []string // addresses of those who were asked
+	before []int32  // partitions of those who were not, because they did not a moment ago
+}
+
+// roundAway asks the peers once for the partitions of n that are not in got yet.
 func (s *Server) roundAway(
-	ctx context.Context, in *http.Request, away []int32, got map[int32]part,
-) error {
+	ctx context.Context, in *http.Request, n int32, got map[int32]part,
+) (quiet silent, err error) {
 	at, err := s.peers.look(ctx)
 	if err != nil {
-		return err
+		return quiet, err
 	}
 	asked := map[string][]string{}
-	for _, p := range away {
-		if at[p] == "" || at[p] == s.cfg.Address {
-			err = errElsewhere
+	for p := range n {
+		if _, ok := got[p]; ok {
 			continue
 		}
-		asked[at[p]] = append(asked[at[p]], strconv.Itoa(int(p)))
+		switch address := at[p]; {
+		case address == "" || address == s.cfg.Address:
+			err = errElsewhere
+		case s.peers.hushed(address):
+			quiet.before = append(quiet.before, p)
+			err = fmt.Errorf("ask %s: it did not answer a moment ago", address)
+		default:
+			asked[address] = append(asked[address], strconv.Itoa(int(p)))
+		}
 	}
 	var mu sync.Mutex
 	var g errgroup.Group
@@ -176,6 +228,9 @@ func (s *Server) roundAway(
 			err := s.fetch(ctx, address, in.URL.EscapedPath(), query, &parts)
 			mu.Lock()
 			defer mu.Unlock()
+			if err != nil && !errors.Is(err, errElsewhere) && !errors.Is(err, errRefused) {
+				quiet.now = append(quiet.now, address)
+			}
 			for _, one := range parts {
 				if slices.Contains(names, strconv.Itoa(int(one.Partition))) {
 					got[one.Partition] = one
@@ -184,7 +239,7 @@ func (s *Server) roundAway(
 			return err
 		})
 	}
-	return errors.Join(err, g.Wait())
+	return quiet, errors.Join(err, g.Wait())
 }
 
 // maxAtOnce is how many peers are asked at the same time.

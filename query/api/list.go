@@ -21,6 +21,8 @@ type listJSON struct {
 	Orders []summaryJSON `json:"orders"`
 	// Next is the cursor of the page behind this one, if there is one.
 	Next string `json:"next,omitempty"`
+	// Missing are the partitions whose orders are not among these.
+	Missing []int32 `json:"missing,omitempty"`
 }
 
 // An item is an order of a list, and where it stands in it.
@@ -68,14 +70,14 @@ func (s *Server) list(out http.ResponseWriter, in *http.Request, prefix []byte) 
 			return
 		}
 	}
-	parts, ok := s.gather(out, in, func(ctx context.Context, rows Rows) (any, error) {
+	all, ok := s.gather(out, in, func(ctx context.Context, rows Rows) (any, error) {
 		return page(ctx, rows, prefix, last, limit+1)
 	})
 	if !ok {
 		return
 	}
 	var items []item
-	for _, one := range parts {
+	for _, one := range all.parts {
 		var some []item
 		if err := json.Unmarshal(one.Gives, &some); err != nil {
 			failed(err).write(out)
@@ -84,7 +86,7 @@ func (s *Server) list(out http.ResponseWriter, in *http.Request, prefix []byte) 
 		items = append(items, some...)
 	}
 	slices.SortFunc(items, func(a, b item) int { return before(a.place(), b.place()) })
-	shown := listJSON{Orders: []summaryJSON{}}
+	shown := listJSON{Orders: []summaryJSON{}, Missing: all.missing}
 	if len(items) > limit {
 		items = items[:limit]
 		shown.Next = cursorOf(items[limit-1].place())
@@ -139,11 +141,13 @@ type riskJSON struct {
 // moneyAtRisk is the answer about money.
 type moneyAtRisk struct {
 	Currencies []riskJSON `json:"currencies"`
+	// Missing are the partitions whose orders are not in the sums.
+	Missing []int32 `json:"missing,omitempty"`
 }
 
 // sumMoney answers with the money in orders that have not ended, by currency.
 func (s *Server) sumMoney(out http.ResponseWriter, in *http.Request) {
-	parts, ok := s.gather(out, in, func(ctx context.Context, rows Rows) (any, error) {
+	all, ok := s.gather(out, in, func(ctx context.Context, rows Rows) (any, error) {
 		sums := map[string]riskJSON{}
 		for e, err := range rows.Index(nil, views.MoneyPrefix()) {
 			if err == nil {
@@ -162,7 +166,7 @@ func (s *Server) sumMoney(out http.ResponseWriter, in *http.Request) {
 		return
 	}
 	sums := map[string]riskJSON{}
-	for _, one := range parts {
+	for _, one := range all.parts {
 		var some map[string]riskJSON
 		if err := json.Unmarshal(one.Gives, &some); err != nil {
 			failed(err).write(out)
@@ -172,7 +176,7 @@ func (s *Server) sumMoney(out http.ResponseWriter, in *http.Request) {
 			add(sums, r)
 		}
 	}
-	shown := moneyAtRisk{Currencies: []riskJSON{}}
+	shown := moneyAtRisk{Currencies: []riskJSON{}, Missing: all.missing}
 	for _, r := range sums {
 		shown.Currencies = append(shown.Currencies, r)
 	}

@@ -31,34 +31,54 @@ const (
 	pause = 100 * time.Millisecond
 	// grace is how much longer than it may wait itself a peer may take to answer.
 	grace = 5 * time.Second
+	// peerWithin is how long peers may take for their part of a list or a sum.
+	peerWithin = 3 * time.Second
+	// silentFor is how long one that did not is not asked for such a part again.
+	silentFor = 5 * time.Second
 	// maxAnswer bounds what is read of a peer's answer, in bytes.
 	maxAnswer = 32 << 20
 )
 
-// errElsewhere means that the one who was asked does not have the partition.
-var errElsewhere = errors.New("the partition is on its way to another worker")
+var (
+	// errElsewhere means that the one who was asked does not have the partition.
+	errElsewhere = errors.New("the partition is on its way to another worker")
+	// errRefused means that a peer answers, but not what it was asked.
+	errRefused = errors.New("it answers")
+)
 
 // dialer connects to peers, which are near.
 func dialer(ctx context.Context, network, address string) (net.Conn, error) {
 	return (&net.Dialer{Timeout: 2 * time.Second}).DialContext(ctx, network, address)
 }
 
-// A book remembers for a moment where the partitions are.
+// A book remembers for a moment where the partitions are, and which peers were silent.
 type book struct {
 	peers Peers
 	now   func() time.Time
+	turn  chan struct{} // whoever asks the group holds it
 
-	mu   sync.Mutex
-	at   map[int32]string
-	when time.Time
+	mu     sync.Mutex
+	at     map[int32]string
+	when   time.Time
+	silent map[string]time.Time // until when, by address
+}
+
+func newBook(peers Peers, now func() time.Time) *book {
+	return &book{
+		peers: peers, now: now, turn: make(chan struct{}, 1), silent: map[string]time.Time{},
+	}
 }
 
 // look returns the addresses by partition.
 func (b *book) look(ctx context.Context) (map[int32]string, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.at != nil && b.now().Sub(b.when) < bookAge {
-		return b.at, nil
+	select {
+	case b.turn <- struct{}{}:
+		defer func() { <-b.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if at := b.known(); at != nil {
+		return at, nil
 	}
 	bounded, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
@@ -66,8 +86,20 @@ func (b *book) look(ctx context.Context) (map[int32]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.at, b.when = at, b.now()
 	return at, nil
+}
+
+// known is what the group has said a moment ago, or nil.
+func (b *book) known() map[int32]string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.now().Sub(b.when) >= bookAge {
+		return nil
+	}
+	return b.at
 }
 
 // forget makes the next look ask again, unless somebody has just done so: many may look
@@ -78,6 +110,26 @@ func (b *book) forget() {
 	if b.now().Sub(b.when) >= pause {
 		b.at = nil
 	}
+}
+
+// hush remembers that the peer at an address did not answer in time.
+func (b *book) hush(address string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.now()
+	for old, until := range b.silent { // addresses come and go
+		if !until.After(now) {
+			delete(b.silent, old)
+		}
+	}
+	b.silent[address] = now.Add(silentFor)
+}
+
+// hushed tells whether the peer at an address was silent a moment ago.
+func (b *book) hushed(address string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.silent[address].After(b.now())
 }
 
 // rest waits for a moment, and returns false if ctx is done.
@@ -231,7 +283,7 @@ func (s *Server) fetch(
 	}
 	defer a.Body.Close()
 	if a.StatusCode != http.StatusOK {
-		return fmt.Errorf("ask %s: it answers %s", address, a.Status)
+		return fmt.Errorf("ask %s: %w %s", address, errRefused, a.Status)
 	}
 	if err := json.NewDecoder(io.LimitReader(a.Body, maxAnswer)).Decode(to); err != nil {
 		return fmt.Errorf("ask %s: %w", address, err)
