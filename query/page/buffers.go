@@ -18,6 +18,8 @@ type Waiting struct {
 	Source string `json:"source"`
 	// Partial says that there is more than was counted.
 	Partial bool `json:"partial"`
+	// Missing are the partitions that did not answer, whose orders are not counted.
+	Missing []int32 `json:"missing,omitempty"`
 	// Orders are not covered by payments yet, Payments wait for their order.
 	Orders   Half `json:"orders"`
 	Payments Half `json:"payments"`

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -50,12 +51,16 @@ func (b *viewBuffers) Waiting(ctx context.Context) (page.Waiting, error) {
 	cursor := ""
 	for range askedPages {
 		var list struct {
-			Orders []openOrder
-			Next   string
+			Orders  []openOrder
+			Next    string
+			Missing []int32
 		}
 		if err := b.ask(ctx, cursor, &list); err != nil {
 			return w, err
 		}
+		w.Missing = append(w.Missing, list.Missing...)
+		slices.Sort(w.Missing)
+		w.Missing = slices.Compact(w.Missing)
 		for i := range list.Orders {
 			list.Orders[i].count(&w)
 		}
@@ -65,6 +70,12 @@ func (b *viewBuffers) Waiting(ctx context.Context) (page.Waiting, error) {
 	}
 	w.Partial = true
 	return w, nil
+}
+
+// direct returns a client for questions to this worker itself: no proxy is asked for the
+// way, and no connection is left when the answer has been read.
+func direct() *http.Client {
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 }
 
 // ask reads one page of the list.
@@ -78,7 +89,7 @@ func (b *viewBuffers) ask(ctx context.Context, cursor string, into any) error {
 	if err != nil {
 		return fmt.Errorf("views: %w", err)
 	}
-	out, err := http.DefaultClient.Do(in)
+	out, err := direct().Do(in)
 	if err != nil {
 		return fmt.Errorf("views: %w", err)
 	}

@@ -183,7 +183,7 @@ func (m *Main) storyByViews(
 		Topology: c.topology, Names: c.names, Chain: c.chain,
 		Rules:   c.rules.confirming(c.wiring, c.guarantee),
 		Retried: retried, Patience: pagePatience,
-		Finder: &history.Views{Address: c.door.address},
+		Finder: &history.Views{Address: c.door.address, Client: direct()},
 	})
 	if err != nil {
 		return nil, err

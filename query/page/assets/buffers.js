@@ -33,8 +33,12 @@ async function load() {
 }
 
 function write(b) {
-  const least = b.partial ? "≥ " : "";
-  text($("buffers-about"), b.partial ? `${b.source}. There is more than was counted.` : `${b.source}.`);
+  const missing = b.missing ?? [];
+  const least = b.partial || missing.length > 0 ? "≥ " : "";
+  const about = [`${b.source}.`];
+  if (missing.length > 0) about.push(`Without ${counted(missing.length, "partition")} whose worker does not answer: ${missing.join(", ")}.`);
+  if (b.partial) about.push("There is more than was counted.");
+  text($("buffers-about"), about.join(" "));
   for (const side of ["orders", "payments"]) {
     const half = b[side];
     text($(`${side}-count`), least + number(half.count));
