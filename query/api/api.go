@@ -25,12 +25,14 @@ const (
 	MaxBody = 1 << 20
 	// MaxFollowers is how many may follow changes on one worker at the same time,
 	// MaxWaiting how many may wait, MaxCommands how many commands may be under way,
-	// MaxGathering how many lists and sums are made at once. What peers ask for theirs
+	// MaxGathering how many lists and sums are made at once, MaxTelling how many stories:
+	// see [history.MaxRecordBytes] for what each may take. What peers ask for theirs
 	// has room of its own, or workers could wait for each other.
 	MaxFollowers = 200
 	MaxWaiting   = 2000
 	MaxCommands  = 500
 	MaxGathering = 16
+	MaxTelling   = 4
 	maxAnswering = 64 // what peers ask for theirs
 )
 
@@ -117,6 +119,7 @@ type Server struct {
 	waiting   chan struct{}
 	commands  chan struct{}
 	gathering chan struct{}
+	telling   chan struct{}
 	answering chan struct{}
 	recheck   time.Duration
 	patience  time.Duration
@@ -144,6 +147,7 @@ func New(cfg Config) *Server {
 		hosts: ownNames(cfg.Address), origins: http.NewCrossOriginProtection(),
 		following: make(chan struct{}, MaxFollowers), waiting: make(chan struct{}, MaxWaiting),
 		commands: make(chan struct{}, MaxCommands), gathering: make(chan struct{}, MaxGathering),
+		telling:   make(chan struct{}, MaxTelling),
 		answering: make(chan struct{}, maxAnswering),
 		recheck:   recheck, patience: peerWithin,
 	}

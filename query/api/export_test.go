@@ -33,7 +33,7 @@ func (s *Server) WokenOnly() { s.recheck = time.Hour }
 
 // Fill takes all room for commands, answers that wait, streams and lists.
 func (s *Server) Fill() {
-	for _, room := range []chan struct{}{s.commands, s.waiting, s.following, s.gathering} {
+	for _, room := range []chan struct{}{s.commands, s.waiting, s.following, s.gathering, s.telling} {
 		for len(room) < cap(room) {
 			room <- struct{}{}
 		}

@@ -55,7 +55,11 @@ func TestWhoMayWrite(t *testing.T) {
 // what is in records is for this machine or for those with the token.
 func TestWhoMayRead(t *testing.T) {
 	story := func(_ context.Context, order string) (*history.Story, error) {
-		if order != "o" {
+		switch order {
+		case "o":
+		case "long":
+			return nil, history.ErrLong
+		default:
 			return nil, history.ErrUnknown
 		}
 		return &history.Story{Order: order, State: "placed", Events: []history.Event{}}, nil
@@ -71,6 +75,7 @@ func TestWhoMayRead(t *testing.T) {
 	wk.get("/orders/o", "Host", "evil.example", "Authorization", "Bearer s3cret").is(t, 200)
 	wk.get("/orders/o/events").is(t, 200, `"state":"placed"`)
 	wk.get("/orders/p/events").is(t, 404)
+	wk.get("/orders/long/events").is(t, http.StatusConflict, "tally state")
 	wk.get("/orders/o/events", "Host", "worker-1").is(t, http.StatusForbidden, "token")
 	wk.get("/orders/o/events", "Host", "worker-1", "Authorization", "bearer s3cret").is(t, 200)
 }

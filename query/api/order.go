@@ -201,8 +201,8 @@ func (s *Server) getStory(out http.ResponseWriter, in *http.Request) {
 		return
 	}
 	select {
-	case s.gathering <- struct{}{}:
-		defer func() { <-s.gathering }()
+	case s.telling <- struct{}{}:
+		defer func() { <-s.telling }()
 	default:
 		busy(in, http.StatusServiceUnavailable, "stories").write(out)
 		return
@@ -215,6 +215,11 @@ func (s *Server) getStory(out http.ResponseWriter, in *http.Request) {
 		problem{
 			status: http.StatusNotFound, name: "order", detail: "nothing is known of order " + id,
 			hint: "check the id",
+		}.write(out)
+	case errors.Is(err, history.ErrLong):
+		problem{
+			status: http.StatusConflict, name: "long", detail: err.Error(),
+			hint: "tally state tells what the order is, and what it was",
 		}.write(out)
 	case err != nil:
 		problem{

@@ -14,12 +14,17 @@ import (
 // confirm stands below what did before.
 func (s *Story) arrange(r *Reader, f *fold) {
 	a := arrangement{
-		events: s.Events, byID: map[string][]int{}, topology: r.o.Topology,
+		events: s.Events, byID: map[string][]int{}, first: map[string][]int{},
+		topology: r.o.Topology,
 	}
 	for i := range a.events {
 		e := &a.events[i]
-		if e.ID != "" {
-			a.byID[e.ID] = append(a.byID[e.ID], i)
+		if e.ID == "" {
+			continue
+		}
+		a.byID[e.ID] = append(a.byID[e.ID], i)
+		if !slices.ContainsFunc(a.first[e.ID], func(k int) bool { return a.events[k].Topic == e.Topic }) {
+			a.first[e.ID] = append(a.first[e.ID], i)
 		}
 	}
 	a.times(f)
@@ -57,6 +62,7 @@ func (s *Story) arrange(r *Reader, f *fold) {
 type arrangement struct {
 	events   []Event
 	byID     map[string][]int
+	first    map[string][]int // of each ID, the first event in each topic
 	topology topology.Topology
 	when     []time.Time
 	rank     []int
@@ -75,7 +81,7 @@ func (a *arrangement) times(f *fold) {
 		})
 	}
 	for i := range f.moments {
-		if m := &f.moments[i]; m.before != m.after || m.said != nil {
+		if m := &f.moments[i]; m.changed || m.said != nil {
 			a.merged = append(a.merged, m.told)
 		}
 	}
@@ -119,10 +125,15 @@ func (a *arrangement) links(f *fold) {
 			}
 		}
 	}
+	for i, causes := range a.causes {
+		slices.Sort(causes)
+		a.causes[i] = slices.Compact(causes)
+	}
 }
 
+// link notes a cause, perhaps once more.
 func (a *arrangement) link(effect, cause int) {
-	if effect != cause && !slices.Contains(a.causes[effect], cause) {
+	if effect != cause {
 		a.causes[effect] = append(a.causes[effect], cause)
 	}
 }
@@ -133,7 +144,7 @@ func (a *arrangement) original(i int) (int, bool) {
 	if t.Copies == "" {
 		return 0, false
 	}
-	for _, k := range a.byID[a.events[i].ID] {
+	for _, k := range a.first[a.events[i].ID] {
 		if a.events[k].Topic == t.Copies {
 			return k, true
 		}
@@ -146,7 +157,7 @@ func (a *arrangement) original(i int) (int, bool) {
 func (a *arrangement) cause(i int, id string) (int, bool) {
 	writer, _ := a.topology.Processor(a.events[i].By)
 	best := -1
-	for _, k := range a.byID[id] {
+	for _, k := range a.first[id] {
 		switch read := slices.Contains(writer.Inputs, a.events[k].Topic); {
 		case k == i:
 		case read:

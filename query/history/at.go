@@ -163,6 +163,7 @@ func (e *PlaceError) Hint() string {
 // For a time, what counts is what has a timestamp up to it, in the order in which
 // it was merged, whenever it came in; of deadlines those up to it.
 func (r *Reader) At(ctx context.Context, order string, w When) (*State, error) {
+	r.bounded = false
 	records, err := r.records(ctx, order)
 	if err != nil {
 		return nil, err
@@ -174,10 +175,11 @@ func (r *Reader) At(ctx context.Context, order string, w When) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	row, taken, err := r.cut(f, w, order, records)
+	taken, err := r.cut(f, w, order, records)
 	if err != nil {
 		return nil, err
 	}
+	row, ever := r.row(taken)
 	s := &State{
 		Order: order, At: w.String(), Payments: []Payment{}, Horizon: r.horizon(order),
 		Taken: len(taken), Later: len(f.moments) - len(taken),
@@ -195,7 +197,7 @@ func (r *Reader) At(ctx context.Context, order string, w When) (*State, error) {
 	s.fill(row)
 	if row == nil {
 		s.State = r.without(w, taken, records)
-		if slices.ContainsFunc(taken, func(m moment) bool { return m.before != nil }) {
+		if ever {
 			s.Notes = append(s.Notes, "its row is deleted after the time for which settled orders are kept")
 		}
 	}
@@ -244,35 +246,18 @@ func (r *Reader) without(w When, taken []moment, records []*kgo.Record) string {
 	return state
 }
 
-// cut returns the row at a moment, and what had been done until then.
-func (r *Reader) cut(
-	f *fold, w When, order string, records []*kgo.Record,
-) (*confirm.Row, []moment, error) {
+// cut returns what had been done until a moment.
+func (r *Reader) cut(f *fold, w When, order string, records []*kgo.Record) ([]moment, error) {
 	if w.end() {
-		return f.row(len(f.moments)), f.moments, nil
+		return f.moments, nil
 	}
 	if w.Time.IsZero() {
 		n, err := r.after(f, w.Place, order, records)
-		if err != nil {
-			return nil, nil, err
-		}
-		return f.row(n), f.moments[:n], nil
+		return f.moments[:n], err
 	}
-	var row *confirm.Row
-	var taken []moment
-	for i := range f.moments {
-		m := f.moments[i]
-		if m.at.After(w.Time) {
-			continue
-		}
-		m.before = row
-		if m.event != nil {
-			row, _ = confirm.Step(r.o.Rules, row, m.event)
-		}
-		m.after = row
-		taken = append(taken, m)
-	}
-	return row, taken, nil
+	return slices.DeleteFunc(slices.Clone(f.moments), func(m moment) bool {
+		return m.at.After(w.Time)
+	}), nil
 }
 
 // after returns how many things confirm had done with the order when it was done

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,7 +17,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 
-	"tallystick/query/replay"
 	"tallystick/topology/keyhash"
 )
 
@@ -31,7 +31,7 @@ func (r *Reader) partition(topic, key string) int32 {
 // A scan finds an order by reading its partition of each topic that is keyed by
 // order.
 type scan struct {
-	log    *replay.Log
+	r      *Reader
 	topics []string
 }
 
@@ -42,15 +42,18 @@ func (s *scan) Find(ctx context.Context, order string) ([]Place, error) {
 	var mu sync.Mutex
 	var places []Place
 	for _, topic := range s.topics {
-		p := keyhash.Partition([]byte(order), s.log.Partitions(topic))
+		p := s.r.partition(topic, order)
 		g.Go(func() error {
 			var found []Place
-			for r, err := range s.log.Records(ctx, topic, p) {
+			for r, err := range s.r.log.Records(ctx, topic, p) {
 				if err != nil {
 					return err
 				}
 				if string(r.Key) == order {
 					found = append(found, placeOf(r))
+					if err := s.r.bearable(len(found), 0); err != nil {
+						return err
+					}
 				}
 			}
 			mu.Lock()
@@ -132,18 +135,36 @@ func (r *Reader) fetch(ctx context.Context, places []Place) ([]*kgo.Record, erro
 	g.SetLimit(atOnce)
 	var mu sync.Mutex
 	var records []*kgo.Record
+	size := 0
 	for at, offsets := range maps.All(wanted) {
 		slices.Sort(offsets)
 		g.Go(func() error {
-			picked, err := r.log.Pick(ctx, at.topic, at.partition, slices.Compact(offsets))
-			mu.Lock()
-			defer mu.Unlock()
-			records = append(records, picked...)
-			return err
+			for k, err := range r.log.Pick(ctx, at.topic, at.partition, slices.Compact(offsets)) {
+				if err != nil {
+					return err
+				}
+				mu.Lock()
+				records = append(records, alone(k))
+				size += len(k.Value)
+				err = r.bearable(len(records), size)
+				mu.Unlock()
+				if err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return nil, fmt.Errorf("history: %w", err)
 	}
 	return records, nil
+}
+
+// alone is a record without what else was in its batch.
+func alone(k *kgo.Record) *kgo.Record {
+	return &kgo.Record{
+		Topic: k.Topic, Partition: k.Partition, Offset: k.Offset, Timestamp: k.Timestamp,
+		Key: bytes.Clone(k.Key), Value: bytes.Clone(k.Value),
+	}
 }

@@ -71,9 +71,11 @@ type moment struct {
 	fired *firing
 	// refused tells that the record is in the dead letters instead.
 	refused bool
-	// event is nil if confirm has nothing to do with the record.
-	event         confirm.Event
-	before, after *confirm.Row
+	// event is nil if confirm has nothing to do with the record. The row after it is not
+	// kept, since each can be as long as all events: it is made again by them.
+	event confirm.Event
+	// changed tells that the row was another one after it.
+	changed bool
 	// said are the ids of what was said.
 	said []string
 	// told is the index of its event in a story that is not arranged yet.
@@ -89,12 +91,16 @@ type fold struct {
 	lost []Place
 }
 
-// row returns the row after the first n moments.
-func (f *fold) row(n int) *confirm.Row {
-	if n == 0 {
-		return nil
+// row applies what was done to no row, and returns the last one and whether there
+// ever was one.
+func (r *Reader) row(moments []moment) (row *confirm.Row, ever bool) {
+	for i := range moments {
+		if e := moments[i].event; e != nil {
+			row, _ = confirm.Step(r.o.Rules, row, e)
+			ever = ever || row != nil
+		}
 	}
-	return f.moments[n-1].after
+	return row, ever
 }
 
 // A folder applies the rules to an order's records again.
@@ -104,17 +110,27 @@ type folder struct {
 	p     int32
 	row   *confirm.Row
 	out   fold
+	// offsets are those of the order's records by topic, sorted.
+	offsets map[string][]int64
 }
 
 // fold replays what confirm did with the records of an order.
 func (r *Reader) fold(ctx context.Context, order string, records []*kgo.Record) (*fold, error) {
-	f := &folder{r: r, order: order, p: r.partition(r.o.Names.Orders, order)}
+	f := &folder{
+		r: r, order: order, p: r.partition(r.o.Names.Orders, order), offsets: map[string][]int64{},
+	}
 	r.journal.partition = f.p
 	own := map[Place]bool{}
 	for _, k := range records {
 		if _, ok := r.inputs[k.Topic]; (ok || r.retries(k.Topic)) && k.Partition == f.p {
 			own[placeOf(k)] = true
 		}
+	}
+	for p := range own {
+		f.offsets[p.Topic] = append(f.offsets[p.Topic], p.Offset)
+	}
+	for _, offsets := range f.offsets {
+		slices.Sort(offsets)
 	}
 	transactions, err := f.locate(ctx, own)
 	if err != nil {
@@ -178,12 +194,7 @@ func (f *folder) locate(ctx context.Context, own map[Place]bool) ([]*transaction
 
 // repeat applies what one transaction did with the order.
 func (f *folder) repeat(ctx context.Context, t *transaction, own map[Place]bool) error {
-	left := 0
-	for p := range own {
-		if t.has(p.Topic, p.Offset) {
-			left++
-		}
-	}
+	left := t.among(f.offsets)
 	for _, s := range t.pages {
 		for i := range s.Fired {
 			if s.Fired[i].RowKey() == f.order {
@@ -216,7 +227,6 @@ func (f *folder) repeat(ctx context.Context, t *transaction, own map[Place]bool)
 func (f *folder) take(d replay.Done) error {
 	m := moment{
 		place: placeOf(d.Record), at: d.Record.Timestamp.UTC(), refused: d.Refused,
-		before: f.row, after: f.row,
 	}
 	record := d.Record
 	if f.r.retries(record.Topic) && !d.Refused {
@@ -247,7 +257,6 @@ func (f *folder) take(d replay.Done) error {
 func (f *folder) fire(at *firing) {
 	m := moment{
 		place: Place{f.r.journal.topic, f.p, at.page}, at: time.UnixMicro(at.At).UTC(), fired: at,
-		before: f.row,
 	}
 	f.step(&m, confirm.Lapsed{OrderID: f.order, At: at.At})
 	f.out.moments = append(f.out.moments, m)
@@ -255,7 +264,8 @@ func (f *folder) fire(at *firing) {
 
 func (f *folder) step(m *moment, e confirm.Event) {
 	next, out := confirm.Step(f.r.o.Rules, f.row, e)
-	f.row, m.after, m.event = next, next, e
+	m.event, m.changed = e, next != f.row
+	f.row = next
 	if out.Confirmed != nil {
 		m.said = append(m.said, out.Confirmed.GetMeta().GetId())
 	}

@@ -111,6 +111,7 @@ type Reader struct {
 	log      *replay.Log
 	journal  journalReader
 	scanned  []string // topics that are keyed by order
+	bounded  bool     // what is asked for is a story
 }
 
 // Open looks the topics up. The client stays the caller's and must outlive the
@@ -142,7 +143,7 @@ func Open(ctx context.Context, cl *kgo.Client, o Options) (*Reader, error) {
 	}
 	r.journal = journalReader{log: opened, topic: journal}
 	if r.o.Finder == nil {
-		r.o.Finder = &scan{log: r.log, topics: r.scanned}
+		r.o.Finder = &scan{r, r.scanned}
 	}
 	return r, nil
 }

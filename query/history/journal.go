@@ -282,6 +282,25 @@ func (t *transaction) has(topic string, offset int64) bool {
 	return false
 }
 
+// among returns how many of some sorted offsets, by topic, are in the transaction.
+func (t *transaction) among(sorted map[string][]int64) int {
+	n := 0
+	count := func(topic string, from, to int64) {
+		first, _ := slices.BinarySearch(sorted[topic], from)
+		behind, _ := slices.BinarySearch(sorted[topic], to+1)
+		n += behind - first
+	}
+	for _, s := range t.pages {
+		for i := 0; i < len(s.Runs); i += 3 {
+			count(s.Topics[s.Runs[i]], s.Runs[i+1], s.Runs[i+2])
+		}
+		for i := 0; i < len(s.Skipped); i += 2 {
+			count(s.Topics[s.Skipped[i]], s.Skipped[i+1], s.Skipped[i+1])
+		}
+	}
+	return n
+}
+
 // around returns the transaction to which the page at an offset belongs, or the one
 // before it if there is no page. It is nil if there is none.
 func (j *journalReader) around(ctx context.Context, at int64) (*transaction, error) {

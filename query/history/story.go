@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -65,14 +66,21 @@ type Event struct {
 	// Refused tells that confirm could not process it: it is in the dead letters.
 	Refused bool            `json:"refused,omitempty"`
 	Value   json.RawMessage `json:"value"`
+	// LeftOut tells that the value is not given, since those before it came to
+	// [MaxValueBytes].
+	LeftOut bool `json:"left_out,omitempty"`
+
+	record *kgo.Record // until its value is given
 }
 
 // A Change is a row before and after an event.
 type Change struct {
 	Processor string `json:"processor"`
-	// Before and After are the row, null where there is none.
-	Before json.RawMessage `json:"before"`
-	After  json.RawMessage `json:"after"`
+	// Before and After are the row, null where there is none. Both are missing if they
+	// are left out, since those before them came to [MaxRowBytes].
+	Before  json.RawMessage `json:"before,omitempty"`
+	After   json.RawMessage `json:"after,omitempty"`
+	LeftOut bool            `json:"left_out,omitempty"`
 	// Words say what has changed.
 	Words string `json:"words"`
 }
@@ -83,8 +91,9 @@ const TypeDeadline = "Deadline"
 // ErrUnknown means that no topic says anything of the order.
 var ErrUnknown = errors.New("history: no topic says anything of the order")
 
-// Story tells what happened to an order, or returns [ErrUnknown].
+// Story tells what happened to an order, or returns [ErrUnknown] or [ErrLong].
 func (r *Reader) Story(ctx context.Context, order string) (*Story, error) {
+	r.bounded = true
 	records, err := r.records(ctx, order)
 	if err != nil {
 		return nil, err
@@ -102,18 +111,18 @@ func (r *Reader) Story(ctx context.Context, order string) (*Story, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.follow(f); err != nil {
+	rows := &allowance{bytes: MaxRowBytes}
+	if err := s.commands(r, order, records, rows); err != nil {
 		return nil, err
 	}
-	if err := s.commands(r, order, records); err != nil {
+	if err := s.follow(r, f, rows); err != nil {
 		return nil, err
 	}
 	s.arrange(r, f)
 	s.State, s.Why = outcome(s.Events)
-	if s.Row, err = rowJSON(f.row(len(f.moments))); err != nil {
-		return nil, err
-	}
 	s.notes(r, f)
+	s.values(r)
+	s.leftOut(rows)
 	s.Cost = r.cost()
 	return s, nil
 }
@@ -136,9 +145,7 @@ func (r *Reader) tell(k *kgo.Record) Event {
 		return e
 	}
 	e.Type, e.ID, e.Causes, e.Words = what.Kind, what.ID(), what.Meta.GetCauses(), what.Words()
-	if value, err := what.JSON(); err == nil {
-		e.Value = value
-	}
+	e.record = k
 	if t, ok := r.o.Topology.Topic(k.Topic); ok {
 		for _, kind := range t.Holds {
 			if kind.Name == e.Type {
@@ -149,15 +156,61 @@ func (r *Reader) tell(k *kgo.Record) Event {
 	return e
 }
 
-// follow puts what confirm did to what is told.
-func (s *Story) follow(f *fold) error {
+// values gives the events their values, in the order of the story.
+func (s *Story) values(r *Reader) {
+	values := &allowance{bytes: MaxValueBytes}
+	first := 0
+	for i := range s.Events {
+		e := &s.Events[i]
+		k := e.record
+		if e.record = nil; k == nil {
+			continue
+		}
+		if values.out == 0 {
+			what, _ := r.decode(k)
+			value, err := what.JSON()
+			if err != nil {
+				continue
+			}
+			if values.take(len(value)) {
+				e.Value = value
+				continue
+			}
+			first = e.No
+		} else {
+			values.take(0)
+		}
+		e.LeftOut = true
+	}
+	if values.out > 0 {
+		s.Notes = append(s.Notes, fmt.Sprintf("values are given up to %d MiB: those of %d events are "+
+			"left out, from %d on; the records are at their places", MaxValueBytes>>20, values.out, first))
+	}
+}
+
+// leftOut says that rows are left out.
+func (s *Story) leftOut(rows *allowance) {
+	if rows.out == 0 {
+		return
+	}
+	i := slices.IndexFunc(s.Events, func(e Event) bool { return e.Row != nil && e.Row.LeftOut })
+	s.Notes = append(s.Notes, fmt.Sprintf("rows before and after are given up to %d MiB: those of %d "+
+		"events are left out, the first at %d; tally state %s --at %s gives the row after it, and so on",
+		MaxRowBytes>>20, rows.out, s.Events[i].No, s.Order, s.Events[i].Place))
+}
+
+// follow puts what confirm did to what is told, and says what the row is at the end.
+func (s *Story) follow(r *Reader, f *fold, rows *allowance) error {
+	at := make(map[Place]int, len(s.Events))
+	for i := range s.Events {
+		at[s.Events[i].Place] = i
+	}
+	var row *confirm.Row
+	text := null // of the row, as long as rows are given
 	for i := range f.moments {
 		m := &f.moments[i]
-		m.told = -1
-		if m.fired == nil {
-			m.told = slices.IndexFunc(s.Events, func(e Event) bool { return e.Place == m.place })
-		}
-		if m.told < 0 {
+		told, known := at[m.place]
+		if m.told = told; m.fired != nil || !known {
 			m.told = len(s.Events)
 			s.Events = append(s.Events, Event{At: m.at, Place: m.place, Value: null})
 		}
@@ -170,19 +223,36 @@ func (s *Story) follow(f *fold) error {
 		} else if e.Type == "" {
 			e.Type, e.Words = "Retry", "a dead letter is processed again"
 		}
-		if m.before == m.after {
+		if !m.changed {
 			continue
 		}
-		before, err := rowJSON(m.before)
-		if err != nil {
+		was := row
+		row, _ = confirm.Step(r.o.Rules, was, m.event)
+		e.Row = &Change{Processor: topology.Confirm, Words: changed(was, row)}
+		if err := e.Row.give(row, &text, rows); err != nil {
 			return err
 		}
-		after, err := rowJSON(m.after)
-		if err != nil {
-			return err
-		}
-		e.Row = &Change{topology.Confirm, before, after, changed(m.before, m.after)}
 	}
+	var err error
+	s.Row, err = rowJSON(row)
+	return err
+}
+
+// give gives the row before, of which text is the JSON, and the row after, of which
+// it is then, if there is room for them.
+func (c *Change) give(row *confirm.Row, text *json.RawMessage, rows *allowance) error {
+	if rows.out > 0 {
+		c.LeftOut = !rows.take(0)
+		return nil
+	}
+	after, err := rowJSON(row)
+	if err != nil {
+		return err
+	}
+	if c.LeftOut = !rows.take(len(*text) + len(after)); !c.LeftOut {
+		c.Before, c.After = *text, after
+	}
+	*text = after
 	return nil
 }
 
@@ -251,7 +321,9 @@ func outcome(events []Event) (state, why string) {
 
 // commands puts the row of the service orders to the commands. It has one input,
 // so that the order of its records is that of the topic.
-func (s *Story) commands(r *Reader, order string, records []*kgo.Record) error {
+func (s *Story) commands(
+	r *Reader, order string, records []*kgo.Record, rows *allowance,
+) error {
 	var asked []*kgo.Record
 	for _, k := range records {
 		if k.Topic == r.o.Names.OrderCommands && r.o.Chain {
@@ -264,8 +336,12 @@ func (s *Story) commands(r *Reader, order string, records []*kgo.Record) error {
 		return err
 	}
 	for i := range s.Events {
-		if change := steps[s.Events[i].Place]; change != nil {
-			s.Events[i].Row = change
+		change := steps[s.Events[i].Place]
+		if change == nil {
+			continue
+		}
+		if s.Events[i].Row = change; !rows.take(len(change.Before) + len(change.After)) {
+			change.Before, change.After, change.LeftOut = nil, nil, true
 		}
 	}
 	return nil

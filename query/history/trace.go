@@ -40,10 +40,13 @@ func (r *Reader) records(ctx context.Context, order string) ([]*kgo.Record, erro
 		return nil, err
 	}
 	if r.indexed() && len(places) >= indexPlaces {
-		r.o.Finder = &scan{log: r.log, topics: r.scanned}
+		r.o.Finder = &scan{r, r.scanned}
 		if places, err = r.o.Finder.Find(ctx, order); err != nil {
 			return nil, err
 		}
+	}
+	if err := r.bearable(len(places), 0); err != nil {
+		return nil, err
 	}
 	records, err := r.fetch(ctx, places)
 	if err != nil {
@@ -70,7 +73,7 @@ func (r *Reader) unindexed(
 ) ([]*kgo.Record, error) {
 	n := r.o.Names
 	if retry := n.Retry(topology.Confirm); r.log.Partitions(retry) > 0 {
-		s := scan{log: r.log, topics: []string{retry}}
+		s := scan{r, []string{retry}}
 		places, err := s.Find(ctx, order)
 		if err != nil {
 			return nil, err
@@ -113,8 +116,10 @@ func (r *Reader) trace(
 	ctx context.Context, records []*kgo.Record, hunts []hunt,
 ) ([]*kgo.Record, error) {
 	known := map[Place]bool{}
+	size := 0
 	for _, k := range records {
 		known[placeOf(k)] = true
+		size += len(k.Value)
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
@@ -132,9 +137,10 @@ func (r *Reader) trace(
 			defer mu.Unlock()
 			if !known[placeOf(found)] {
 				known[placeOf(found)] = true
-				records = append(records, found)
+				records = append(records, alone(found))
+				size += len(found.Value)
 			}
-			return nil
+			return r.bearable(len(records), size)
 		})
 	}
 	if err := g.Wait(); err != nil {

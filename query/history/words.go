@@ -30,19 +30,33 @@ func changed(before, after *confirm.Row) string {
 		was = words(before)
 	}
 	only := func(these, those []string) string {
-		return strings.Join(slices.DeleteFunc(slices.Clone(these), func(word string) bool {
-			return slices.Contains(those, word)
-		}), ", ")
+		known := make(map[string]bool, len(those))
+		for _, word := range those {
+			known[word] = true
+		}
+		return list(slices.DeleteFunc(slices.Clone(these), func(word string) bool { return known[word] }))
 	}
 	left, right := only(was, is), only(is, was)
 	if left == "" && right == "" {
-		return strings.Join(is, ", ") // what changed is not worth words
+		return list(is) // what changed is not worth words
 	}
 	return strings.TrimSpace(left + " → " + right)
 }
 
 // sum says in a few words what is in a row.
-func sum(row *confirm.Row) string { return strings.Join(words(row), ", ") }
+func sum(row *confirm.Row) string { return list(words(row)) }
+
+// maxParts is how many parts of a row are put into words; it can have a thousand
+// payments.
+const maxParts = 20
+
+// list joins the parts of a row.
+func list(parts []string) string {
+	if more := len(parts) - maxParts; more > 0 {
+		parts = append(slices.Clone(parts[:maxParts]), "and "+reading.Thousands(int64(more))+" more")
+	}
+	return strings.Join(parts, ", ")
+}
 
 // words are the parts of sum.
 func words(row *confirm.Row) []string {
@@ -149,7 +163,9 @@ func orderRows(order string, asked []*kgo.Record) (map[Place]*Change, error) {
 		if next.GetCancel() != nil {
 			words = "placed → cancelled"
 		}
-		steps[placeOf(k)] = &Change{topology.Orders, was, json.RawMessage(b), words}
+		steps[placeOf(k)] = &Change{
+			Processor: topology.Orders, Before: was, After: json.RawMessage(b), Words: words,
+		}
 		row, was = next, b
 	}
 	return steps, nil

@@ -361,3 +361,15 @@ func rowJSON(w *world, row *confirm.Row) string {
 	w.must(err)
 	return string(b)
 }
+
+// said writes a confirmation that nobody here has said, with many causes.
+func (w *world) said(key string, at time.Time, id string, causes []string) history.Place {
+	return write(w, schemas.Confirmations, w.names.Confirmations, key, at, &tallyv1.ConfirmationEvent{
+		Meta: &tallyv1.Meta{Id: id, Causes: causes},
+		Event: &tallyv1.ConfirmationEvent_OrderConfirmed{OrderConfirmed: &tallyv1.OrderConfirmed{
+			OrderId: key, Total: schemas.Money(500, "EUR"), Payments: []*tallyv1.OrderConfirmed_Share{
+				{PaymentId: "p", Minor: 500},
+			},
+		}},
+	})
+}

@@ -82,6 +82,7 @@ type Page struct {
 	html      *template.Template
 	drawing   drawing
 	files     map[string]asset
+	stories   chan struct{} // those that are being told
 }
 
 // An asset is a file of the page as it is served.
@@ -99,7 +100,7 @@ func New(cfg Config) (*Page, error) {
 	rand.Read(token) //nolint:errcheck // it never fails
 	p := &Page{
 		cfg: cfg, token: hex.EncodeToString(token), drawing: draw(cfg.Topology),
-		files: map[string]asset{},
+		files: map[string]asset{}, stories: make(chan struct{}, maxStories),
 		collector: live.New(live.Config{
 			Client: cfg.Client, Topology: cfg.Topology, StreamTime: cfg.StreamTime, Now: cfg.Now,
 		}),

@@ -43,38 +43,49 @@ func (l *Log) Peek(
 	return nil, end, nil
 }
 
-// Pick returns the committed records at some offsets, which are sorted. Those that
-// are not there any more are left out. The records belong to the caller.
+// Pick reads the committed records at some offsets, which are sorted. Those that are
+// not there any more are left out. The records belong to the caller. An error ends the
+// sequence, and is its last element.
 func (l *Log) Pick(
 	ctx context.Context, topic string, partition int32, offsets []int64,
-) ([]*kgo.Record, error) {
+) iter.Seq2[*kgo.Record, error] {
+	return func(yield func(*kgo.Record, error) bool) {
+		l.pick(ctx, topic, partition, offsets, yield)
+	}
+}
+
+func (l *Log) pick(
+	ctx context.Context, topic string, partition int32, offsets []int64,
+	yield func(*kgo.Record, error) bool,
+) {
 	start, end := l.Span(topic, partition).Start, l.Span(topic, partition).End
 	for len(offsets) > 0 && offsets[0] < start {
 		offsets = offsets[1:]
 	}
 	f := l.fetcher(place{topic, partition}, start, littleBytes)
-	var picked []*kgo.Record
 	for len(offsets) > 0 && offsets[0] < end {
 		if f.next < offsets[0]-littleGap || f.next > offsets[0] {
 			f.next = offsets[0]
 		}
 		records, err := f.fetch(ctx, end)
 		if err != nil {
-			return nil, fmt.Errorf("replay: read %s/%d at offset %d: %w", topic, partition, f.next, err)
+			yield(nil, fmt.Errorf("replay: read %s/%d at offset %d: %w", topic, partition, f.next, err))
+			return
 		}
 		for _, r := range records {
 			for len(offsets) > 0 && offsets[0] < r.Offset {
 				offsets = offsets[1:]
 			}
 			if len(offsets) > 0 && offsets[0] == r.Offset {
-				picked, offsets = append(picked, r), offsets[1:]
+				if offsets = offsets[1:]; !yield(r, nil) {
+					return
+				}
 			}
 		}
 		for len(offsets) > 0 && offsets[0] < f.next {
 			offsets = offsets[1:]
 		}
 	}
-	return picked, nil
 }
 
 // Transaction repeats what one transaction did in a partition, in its order. The
