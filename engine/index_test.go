@@ -110,7 +110,8 @@ func TestTimersVersion(t *testing.T) {
 	t.Parallel()
 	cfg := engine.Config{
 		Brokers: []string{"localhost:1"}, Group: testGroup, Instance: "one",
-		State: newWorld(t).open(vfs.NewMem()), Timers: &engine.Timers{Deadline: rowDeadline, Version: 254},
+		State:  newWorld(t).open(vfs.NewMem()),
+		Timers: &engine.Timers{Deadline: rowDeadline, Version: 254},
 	}
 	if err := cfg.Validate(); err != nil {
 		t.Errorf("version 254: %v", err)

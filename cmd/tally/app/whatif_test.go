@@ -156,7 +156,8 @@ func TestWhatif(t *testing.T) {
 		!strings.Contains(said, "none was expected to") {
 		t.Errorf("printed\n%s%s", out, said)
 	}
-	if out, _ = tally(t, ExitOK, append(shorter, "whatif", "--limit=0")...); strings.Contains(out, " more\n") ||
+	out, _ = tally(t, ExitOK, append(shorter, "whatif", "--limit=0")...)
+	if strings.Contains(out, " more\n") ||
 		strings.Count(out, "  order ") != int(r.OrderCount) {
 		t.Errorf("not all of %d orders are spelled out:\n%s", r.OrderCount, out)
 	}
