@@ -28,7 +28,7 @@ func (s *Server) guarded(r route) http.Handler {
 				return
 			}
 		}
-		if r.content && !shown && !s.fromHere(in) {
+		if r.content && !shown && !FromHere(in) {
 			problem{
 				status: http.StatusForbidden, name: "content",
 				detail: "what is in records is for this machine, or for those who have the token",
@@ -76,6 +76,12 @@ func (s *Server) mayWrite(in *http.Request, shown bool) (problem, bool) {
 			detail: "this worker listens to others and has no token to know them by",
 			hint:   "start it with --http-token-file",
 		}, false
+	case proxied(in):
+		return problem{
+			status: http.StatusForbidden, name: "token",
+			detail: "it comes through a proxy, and this worker has no token to know others by",
+			hint:   "start it with --http-token-file",
+		}, false
 	}
 	return problem{}, true
 }
@@ -96,12 +102,6 @@ func (s *Server) authorized(in *http.Request) bool {
 func (s *Server) named(host string) bool {
 	name := hostOf(host)
 	return name == "localhost" || net.ParseIP(name) != nil || s.hosts[name]
-}
-
-// fromHere tells whether a request comes from this machine, and by a name of it.
-func (s *Server) fromHere(in *http.Request) bool {
-	ip, name := net.ParseIP(hostOf(in.RemoteAddr)), hostOf(in.Host)
-	return ip != nil && ip.IsLoopback() && (name == "localhost" || net.ParseIP(name).IsLoopback())
 }
 
 // hostOf is a host without its port, in lower case.

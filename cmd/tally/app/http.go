@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"tallystick/query/api"
 	"tallystick/state"
 )
 
@@ -168,16 +169,11 @@ func (w *worker) handler(instance string) http.Handler {
 
 // local admits requests from this machine only, and only under a name of this
 // machine, so that no page in a browser can get at the rows by way of a name
-// that it points here.
+// that it points here, and nobody by way of a proxy.
 func local(next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(out http.ResponseWriter, in *http.Request) {
-		from, _, err := net.SplitHostPort(in.RemoteAddr)
-		host, _, hostErr := net.SplitHostPort(in.Host)
-		ip := net.ParseIP(from)
-		named := net.ParseIP(host)
-		if err != nil || hostErr != nil || !ip.IsLoopback() ||
-			host != "localhost" && !named.IsLoopback() {
-			http.Error(out, "tables are for this machine alone", http.StatusForbidden)
+		if !api.FromHere(in) {
+			http.Error(out, "this is for this machine alone", http.StatusForbidden)
 			return
 		}
 		next(out, in)
