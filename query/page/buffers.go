@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 )
 
 // Buffers tells what waits for its other half.
@@ -55,7 +57,13 @@ type remembered[T any] struct {
 	ask func(context.Context) (T, error)
 	now func() time.Time
 
-	mu    sync.Mutex
+	asking singleflight.Group
+	mu     sync.Mutex
+	last   given[T]
+}
+
+// A given is an answer, or why there is none, and when that was.
+type given[T any] struct {
 	at    time.Time
 	value T
 	err   error
@@ -64,23 +72,51 @@ type remembered[T any] struct {
 const (
 	// fresh is for how long an answer is given again.
 	fresh = 2 * time.Second
+	// stale is for how long a failure is.
+	stale = time.Second
 	// slow bounds how long an answer may take.
 	slow = 20 * time.Second
 )
 
+// get returns the answer and when it was given. Those who want it at the same time wait
+// for the same one, each for as long as he likes: it is not given up when one of them
+// goes.
 func (r *remembered[T]) get(ctx context.Context) (T, time.Time, error) {
+	if last, ok := r.known(); ok {
+		return last.value, last.at, last.err
+	}
+	done := r.asking.DoChan("", func() (any, error) {
+		if _, ok := r.known(); ok { // somebody was faster
+			return nil, nil
+		}
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), slow)
+		defer cancel()
+		value, err := r.ask(bounded)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.last = given[T]{r.now(), value, err}
+		return nil, nil
+	})
+	select {
+	case <-ctx.Done():
+		var none T
+		return none, r.now(), ctx.Err()
+	case <-done:
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.last.value, r.last.at, r.last.err
+	}
+}
+
+// known is the last answer, and whether it may be given again.
+func (r *remembered[T]) known() (given[T], bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.at.IsZero() || r.now().Sub(r.at) >= fresh {
-		ctx, cancel := context.WithTimeout(ctx, slow)
-		defer cancel()
-		value, err := r.ask(ctx)
-		if ctx.Err() != nil && err != nil { // of no use to the next one who asks
-			return value, r.now(), err
-		}
-		r.value, r.err, r.at = value, err, r.now()
+	age := fresh
+	if r.last.err != nil {
+		age = stale
 	}
-	return r.value, r.at, r.err
+	return r.last, !r.last.at.IsZero() && r.now().Sub(r.last.at) < age
 }
 
 func (p *Page) serveBuffers(out http.ResponseWriter, in *http.Request) {
