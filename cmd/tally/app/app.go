@@ -42,6 +42,8 @@ type Main struct {
 	// Answers is read where a verb asks something on the terminal; nil where nobody
 	// can be asked.
 	Answers io.Reader
+	// Name is what the process was called by, as its first argument; "tally" if empty.
+	Name string
 	// Ready is told the addresses of what a verb serves, when it serves it.
 	// Nil where nobody asks.
 	Ready func(Serving)
@@ -55,12 +57,25 @@ type Serving struct {
 
 // New returns the command of this process, writing to out and err.
 func New(out, err io.Writer) *Main {
-	m := &Main{Stdout: out, Stderr: err, LookupEnv: os.LookupEnv, Now: time.Now}
+	m := &Main{
+		Stdout: out, Stderr: err, LookupEnv: os.LookupEnv, Now: time.Now, Name: os.Args[0],
+	}
 	m.Terminal, m.Width = terminal(err)
 	if m.Terminal && term.IsTerminal(int(os.Stdin.Fd())) {
 		m.Answers = os.Stdin
 	}
 	return m
+}
+
+// called is what to type for another verb.
+func (m *Main) called() string {
+	switch {
+	case m.Name == "":
+		return "tally"
+	case strings.Contains(m.Name, "go-build"): // by go run
+		return "go run ./cmd/tally"
+	}
+	return m.Name
 }
 
 // Run executes the verb that args name and returns the exit code. It writes at

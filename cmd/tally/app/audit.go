@@ -58,7 +58,7 @@ func (m *Main) auditCommand(s *settings) *cobra.Command {
 }
 
 func (m *Main) audit(ctx context.Context, s *settings, g engine.Guarantee, r rules) error {
-	cl, err := m.connect(ctx, s)
+	cl, err := m.connectTo(ctx, s)
 	if err != nil {
 		return err
 	}

@@ -138,6 +138,15 @@ func TestChain(t *testing.T) {
 	write(t, paid, `{"paymentReceived":{"paymentId":"p1","orderId":"o1","amount":`+
 		`{"minor":"900","currency":"EUR"}}}`+"\n")
 	tally(t, ExitOK, "load", at, "--chain", paid)
+	for _, verb := range [][]string{
+		{"explain", "o1"}, {"state", "o1"}, {"whatif"}, {"audit"}, {"order", "show", "o1"},
+		{"load", paid}, {"run"}, {"correct", "o1", "--void=p1", "--reason=none"},
+	} {
+		_, said := tally(t, ExitUsage, append(verb, at)...)
+		if !strings.Contains(said, "add --chain") {
+			t.Errorf("%s without --chain: %s", verb[0], said)
+		}
+	}
 	shown := showUntil(t, at, "o1", "confirmed")
 	for _, kind := range []string{
 		"PlaceOrder", "OrderPlaced", "StockReserved", "FraudCleared", "DetailsAccepted",

@@ -17,6 +17,8 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
+
+	"tallystick/topology"
 )
 
 // clientOptions are the options that every Kafka client of this process gets:
@@ -123,6 +125,29 @@ func (m *Main) connect(ctx context.Context, s *settings, more ...kgo.Opt) (*kgo.
 		return nil, usageError("for example --brokers localhost:9092", "kafka: %w", err)
 	}
 	if err := reach(ctx, cl, s); err != nil {
+		cl.Close()
+		return nil, err
+	}
+	return cl, nil
+}
+
+// connectTo is connect for verbs whose answer depends on whether the main job or the
+// chain is meant: what is there must not be the chain while the main job is meant. Its
+// topics of the same names would be read by the wrong rules.
+func (m *Main) connectTo(ctx context.Context, s *settings, more ...kgo.Opt) (*kgo.Client, error) {
+	cl, err := m.connect(ctx, s, more...)
+	if err != nil || s.Chain {
+		return cl, err
+	}
+	table := s.names().Table(topology.Validate)
+	found, err := kadm.NewClient(cl).ListTopics(ctx, table)
+	if err == nil && found.Has(table) {
+		err = usageError("add --chain, or set TALLY_CHAIN=true",
+			"these topics are those of the chain: there is %s", table)
+	} else if err != nil {
+		err = fmt.Errorf("kafka: list topics: %w", err)
+	}
+	if err != nil {
 		cl.Close()
 		return nil, err
 	}

@@ -124,7 +124,7 @@ func (c *correcting) sign(m *Main) error {
 
 // correct writes the corrections that the flags describe.
 func (m *Main) correct(ctx context.Context, s *settings, c *correcting) error {
-	cl, err := m.connect(ctx, s, producerOptions()...)
+	cl, err := m.connectTo(ctx, s, producerOptions()...)
 	if err != nil {
 		return err
 	}

@@ -303,13 +303,13 @@ func (st *stage) hold(ctx context.Context, server *server) {
 	fmt.Fprintf(st.m.Stderr, `
 broker %[1]s and worker %[2]s stay up; end with Ctrl-C.
 The page is at http://%[2]s/, an order at http://%[2]s/#/order/o%[4]d-000001. Try:
-  tally table scan --limit 3 --brokers %[1]s --worker %[2]s
-  tally audit --brokers %[1]s%[3]s
-  tally explain o%[4]d-000001 --brokers %[1]s%[3]s
-  tally state o%[4]d-000001 --brokers %[1]s%[3]s --at -1h
-  tally whatif --due-within 1m --brokers %[1]s%[3]s
+  %[5]s table scan --limit 3 --brokers %[1]s --worker %[2]s
+  %[5]s audit --brokers %[1]s%[3]s
+  %[5]s explain o%[4]d-000001 --brokers %[1]s%[3]s
+  %[5]s state o%[4]d-000001 --brokers %[1]s%[3]s --at -1h
+  %[5]s whatif --due-within 1m --brokers %[1]s%[3]s
   curl http://%[2]s/orders/o%[4]d-000001
-`, brokers, server.address, chain, st.d.made.seed)
+`, brokers, server.address, chain, st.d.made.seed, st.m.called())
 	if st.m.Ready != nil {
 		st.m.Ready(Serving{Brokers: st.s.Brokers, HTTP: server.address})
 	}

@@ -126,7 +126,7 @@ func (m *Main) explain(
 	text func(io.Writer, *history.Story) error,
 ) error {
 	began := m.Now()
-	cl, err := m.connect(ctx, s)
+	cl, err := m.connectTo(ctx, s)
 	if err != nil {
 		return err
 	}

@@ -96,7 +96,7 @@ func (m *Main) load(ctx context.Context, s *settings, l *loading, files []string
 	if err != nil {
 		return err
 	}
-	cl, err := m.connect(ctx, s, producerOptions()...)
+	cl, err := m.connectTo(ctx, s, producerOptions()...)
 	if err != nil {
 		return err
 	}

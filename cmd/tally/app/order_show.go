@@ -55,7 +55,7 @@ func (m *Main) orderShow(s *settings) *cobra.Command {
 }
 
 func (m *Main) showOrder(ctx context.Context, s *settings, id string) error {
-	cl, err := m.connect(ctx, s)
+	cl, err := m.connectTo(ctx, s)
 	if err != nil {
 		return err
 	}

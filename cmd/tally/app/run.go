@@ -202,7 +202,7 @@ func (m *Main) work(ctx context.Context, s *settings, r *running) error {
 	if err != nil {
 		return err
 	}
-	cl, err := m.connect(ctx, s)
+	cl, err := m.connectTo(ctx, s)
 	if err != nil {
 		return err
 	}

@@ -70,7 +70,7 @@ func (m *Main) wasAt(
 	ctx context.Context, s *settings, l *lookingBack, order string, when history.When,
 ) (*history.Reader, *history.State, error) {
 	began := m.Now()
-	cl, err := m.connect(ctx, s)
+	cl, err := m.connectTo(ctx, s)
 	if err != nil {
 		return nil, nil, err
 	}

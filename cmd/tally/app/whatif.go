@@ -156,7 +156,7 @@ func pastTime(name, text string, now time.Time) (time.Time, error) {
 func (m *Main) whatif(
 	ctx context.Context, s *settings, q *supposition, o whatif.Options,
 ) error {
-	cl, err := m.connect(ctx, s)
+	cl, err := m.connectTo(ctx, s)
 	if err != nil {
 		return err
 	}
