@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -308,6 +309,8 @@ func TestStory(t *testing.T) {
 				return &history.Story{Order: order, State: "placed", Events: []history.Event{}}, nil
 			case "none":
 				return nil, history.ErrUnknown
+			case "long":
+				return nil, history.ErrLong
 			}
 			return nil, errors.New("kafka is away")
 		}
@@ -327,6 +330,28 @@ func TestStory(t *testing.T) {
 		t.Errorf("got %q", got.Error)
 	}
 	s.get(t, http.StatusBadRequest, "/live/orders/"+strings.Repeat("x", 2000), &got)
+	s.get(t, http.StatusConflict, "/live/orders/long", &got)
+}
+
+// TestStoriesAtOnce: a page tells few stories at the same time, since each is held as a
+// whole, and says so to one more.
+func TestStoriesAtOnce(t *testing.T) {
+	begun, end := make(chan struct{}), make(chan struct{})
+	s := serve(t, func(c *page.Config) {
+		c.Story = func(_ context.Context, order string) (*history.Story, error) {
+			begun <- struct{}{}
+			<-end
+			return &history.Story{Order: order, Events: []history.Event{}}, nil
+		}
+	})
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() { s.get(t, http.StatusOK, "/live/orders/o", &history.Story{}) })
+		<-begun
+	}
+	s.get(t, http.StatusServiceUnavailable, "/live/orders/o", &struct{ Error string }{})
+	close(end)
+	all.Wait()
 }
 
 // write puts a dead letter of a class into a partition.
