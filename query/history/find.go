@@ -2,6 +2,7 @@ package history
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
@@ -75,6 +77,8 @@ type Views struct {
 	Address string
 	// Client asks; nil is [http.DefaultClient].
 	Client *http.Client
+	// Patience bounds how long it may take; 0 is 5 s.
+	Patience time.Duration
 }
 
 // ErrViews means that the worker did not answer with places.
@@ -83,8 +87,13 @@ var ErrViews = errors.New("history: the worker does not tell where records are")
 // maxPlaces bounds the answer, in bytes: far more than the records of one order.
 const maxPlaces = 16 << 20
 
+// viewsPatience is how long a worker is given by default.
+const viewsPatience = 5 * time.Second
+
 // Find asks the worker. An order that it does not know has no places.
 func (v *Views) Find(ctx context.Context, order string) ([]Place, error) {
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(v.Patience, viewsPatience))
+	defer cancel()
 	base := v.Address
 	if !strings.Contains(base, "://") {
 		base = "http://" + base

@@ -1,7 +1,9 @@
 package history_test
 
 import (
+	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -59,6 +61,21 @@ func TestViews(t *testing.T) {
 	worker.Close()
 	if _, err := find(200, "", ""); !errors.Is(err, history.ErrViews) {
 		t.Errorf("a worker that is not there: %v", err)
+	}
+}
+
+// TestViewsNeverAnswer: what takes the question and stays silent, as a broker does that
+// was named by mistake, is not waited for for ever.
+func TestViewsNeverAnswer(t *testing.T) {
+	silent, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	v := history.Views{Address: silent.Addr().String(), Patience: 10 * time.Millisecond}
+	if _, err := v.Find(t.Context(), "o"); !errors.Is(err, history.ErrViews) ||
+		!errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("it said %v", err)
 	}
 }
 

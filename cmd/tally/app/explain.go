@@ -51,7 +51,7 @@ func unknown(err error, order string) error {
 	case errors.Is(err, history.ErrUnprocessed):
 		return hinted("is a worker of confirm running? tally audit counts what waits", "%w", err)
 	case errors.Is(err, history.ErrViews):
-		return hinted("leave --worker out to scan the topics", "%w", err)
+		return hinted("is that a worker's HTTP address? Leave --worker out to scan the topics", "%w", err)
 	}
 	return err
 }
