@@ -5,6 +5,7 @@ import (
 	"iter"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"tallystick/query/history"
@@ -123,6 +124,8 @@ type Server struct {
 	answering chan struct{}
 	recheck   time.Duration
 	patience  time.Duration
+	ending    chan struct{} // closed when the worker ends
+	closed    sync.Once
 }
 
 // New returns a server of cfg. It opens nothing.
@@ -149,7 +152,7 @@ func New(cfg Config) *Server {
 		commands: make(chan struct{}, MaxCommands), gathering: make(chan struct{}, MaxGathering),
 		telling:   make(chan struct{}, MaxTelling),
 		answering: make(chan struct{}, maxAnswering),
-		recheck:   recheck, patience: peerWithin,
+		recheck:   recheck, patience: peerWithin, ending: make(chan struct{}),
 	}
 	return s
 }

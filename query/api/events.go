@@ -63,6 +63,8 @@ func (s *Server) follow(out http.ResponseWriter, in *http.Request) {
 		busy(in, http.StatusServiceUnavailable, "streams").write(out)
 		return
 	}
+	in, ctx, free := s.untilEnd(in, DefaultWait)
+	defer free()
 	order := in.URL.Query().Get("order")
 	if len(order) > schemas.MaxIDBytes {
 		badRequest("the id of the order is too long", "check ?order=").write(out)
@@ -72,8 +74,6 @@ func (s *Server) follow(out http.ResponseWriter, in *http.Request) {
 		s.stream(out, in, "")
 		return
 	}
-	ctx, cancel := context.WithTimeout(in.Context(), DefaultWait)
-	defer cancel()
 	s.atOwner(ctx, out, in, order, func(context.Context, Rows) error {
 		s.stream(out, in, order)
 		return nil
@@ -98,12 +98,18 @@ func (l line) send(text []byte) error {
 }
 
 // relay passes the stream of a peer on as it comes.
-func (s *Server) relay(out http.ResponseWriter, from io.Reader) {
+func (s *Server) relay(ctx context.Context, out http.ResponseWriter, from io.Reader) {
 	l := line{out, http.NewResponseController(out), s.cfg.Now}
 	piece := make([]byte, 4<<10)
 	for {
 		n, err := from.Read(piece)
-		if n > 0 && l.send(piece[:n]) != nil || err != nil {
+		if n > 0 && l.send(piece[:n]) != nil {
+			return
+		}
+		if err != nil {
+			if ends(ctx) {
+				l.send(lastWord()) //nolint:errcheck // it is the last one
+			}
 			return
 		}
 	}
@@ -207,6 +213,9 @@ func (s *Server) pump(ctx context.Context, l line, from *listener, others *gathe
 		var text, last []byte
 		select {
 		case <-ctx.Done():
+			if ends(ctx) {
+				l.send(lastWord()) //nolint:errcheck // it is the last one
+			}
 			return
 		case c := <-from.changes:
 			text = s.tell(c)

@@ -84,12 +84,12 @@ func (s *Server) viewOf(
 			return
 		}
 	}
-	ctx, cancel := context.WithTimeout(in.Context(), wait)
-	defer cancel()
+	in, ctx, free := s.untilEnd(in, wait)
+	defer free()
 	s.atOwner(ctx, out, in, id, func(ctx context.Context, rows Rows) error {
 		row, err := s.await(ctx, rows, id, after)
 		switch {
-		case errors.Is(err, errElsewhere):
+		case errors.Is(err, errElsewhere), errors.Is(err, errEnding):
 			return err
 		case errors.Is(err, errNotSeen):
 			problem{
@@ -143,6 +143,9 @@ func (s *Server) await(ctx context.Context, rows Rows, id string, after int64) (
 		}
 		select {
 		case <-ctx.Done():
+			if ends(ctx) {
+				return nil, errEnding
+			}
 			return nil, errNotSeen
 		case <-waiter.changed:
 		case <-tick.C:

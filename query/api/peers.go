@@ -157,20 +157,28 @@ func (s *Server) atOwner(
 ) {
 	for {
 		err := s.once(ctx, out, in, order, local)
-		if err == nil || in.Context().Err() != nil {
+		if err == nil {
 			return
+		}
+		again := !hopped(in) && rest(ctx, pause)
+		switch {
+		case ends(in.Context()):
+			writeEnding(out, in)
+			return
+		case in.Context().Err() != nil:
+			return
+		case again:
+			s.peers.forget()
+			continue
 		}
 		if hopped(in) && errors.Is(err, errElsewhere) {
 			out.Header().Set(hopHeader, hopElsewhere)
 		}
-		if hopped(in) || !rest(ctx, pause) {
-			problem{
-				status: http.StatusServiceUnavailable, name: "owner", detail: err.Error(), retry: 1,
-				hint: "no worker that runs views answers for this order now: ask again",
-			}.write(out)
-			return
-		}
-		s.peers.forget()
+		problem{
+			status: http.StatusServiceUnavailable, name: "owner", detail: err.Error(), retry: 1,
+			hint: "no worker that runs views answers for this order now: ask again",
+		}.write(out)
+		return
 	}
 }
 
@@ -266,7 +274,7 @@ func (s *Server) pass(
 	}
 	out.WriteHeader(a.StatusCode)
 	if in.URL.Path == streamPath {
-		s.relay(out, a.Body)
+		s.relay(in.Context(), out, a.Body)
 		return nil
 	}
 	io.Copy(out, io.LimitReader(a.Body, maxAnswer)) //nolint:errcheck // it has begun

@@ -58,6 +58,9 @@ func (m *Main) listen(w *worker, instance string, d *door, log *slog.Logger) (*s
 			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		},
 	}
+	if w.api != nil {
+		s.http.RegisterOnShutdown(w.api.server.Close)
+	}
 	if w.dir != "" {
 		s.note = filepath.Join(w.dir, workerFile)
 		note := workerNote{s.address, os.Getpid(), w.groups(), instance}
