@@ -31,6 +31,7 @@ type hunt struct {
 	topic, key string
 	from       int64 // its timestamp, in milliseconds since 1970
 	is         func(reading.Event) bool
+	pass       int // how many that fit come before it: a record may come more than once
 }
 
 // records finds and reads the records about an order.
@@ -105,7 +106,10 @@ func (r *Reader) unindexed(
 			continue
 		}
 		for _, id := range e.Meta.GetCauses() {
-			all = append(all, hunt{topic, order, from, func(o reading.Event) bool { return o.ID() == id }})
+			all = append(all, hunt{
+				topic: topic, key: order, from: from,
+				is: func(o reading.Event) bool { return o.ID() == id },
+			})
 		}
 	}
 	return r.trace(ctx, records, all)
@@ -158,6 +162,11 @@ func (r *Reader) hunts(order string, records []*kgo.Record) []hunt {
 	var products []string
 	var ends []*kgo.Record
 	granted := map[string]bool{}
+	type copied struct {
+		id string
+		at int64
+	}
+	copies := map[copied]int{}
 	for _, k := range records {
 		e, ok := r.decode(k)
 		if !ok {
@@ -167,18 +176,20 @@ func (r *Reader) hunts(order string, records []*kgo.Record) []hunt {
 		same := func(o reading.Event) bool { return o.ID() == id }
 		switch m := e.Envelope.(type) {
 		case *tallyv1.PaymentEvent:
-			all = append(all, hunt{n.Payments, schemas.PaymentID(m), at, same})
+			c := copied{id, at}
+			all = append(all, hunt{n.Payments, schemas.PaymentID(m), at, same, copies[c]})
+			copies[c]++
 		case *tallyv1.OrderEvent:
 			o := m.GetOrderPlaced()
 			if o == nil {
 				continue
 			}
-			all = append(all, hunt{n.FraudOrders, schemas.CustomerOrderKey(o), at, same})
+			all = append(all, hunt{n.FraudOrders, schemas.CustomerOrderKey(o), at, same, 0})
 			for _, l := range o.GetLines() {
 				product := l.GetProductId()
 				if !slices.Contains(products, product) {
 					products = append(products, product)
-					all = append(all, hunt{n.InventoryRequests, product, at, asks(order, "Reserve")})
+					all = append(all, hunt{n.InventoryRequests, product, at, asks(order, "Reserve"), 0})
 				}
 			}
 		case *tallyv1.StockReplyEvent:
@@ -193,7 +204,7 @@ func (r *Reader) hunts(order string, records []*kgo.Record) []hunt {
 		for _, k := range ends {
 			if granted[product] {
 				all = append(all, hunt{
-					n.InventoryRequests, product, k.Timestamp.UnixMilli(), asks(order, "Release", "Ship"),
+					n.InventoryRequests, product, k.Timestamp.UnixMilli(), asks(order, "Release", "Ship"), 0,
 				})
 			}
 		}
@@ -227,9 +238,13 @@ func (r *Reader) hunt(ctx context.Context, h hunt) (*kgo.Record, error) {
 			if string(k.Key) != h.key {
 				continue
 			}
-			if e, ok := r.decode(k); ok && h.is(e) {
+			if e, ok := r.decode(k); !ok || !h.is(e) {
+				continue
+			}
+			if h.pass == 0 {
 				return k, nil
 			}
+			h.pass--
 		}
 		at, seen = next, seen+len(records)
 	}

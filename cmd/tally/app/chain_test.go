@@ -139,8 +139,14 @@ func TestChain(t *testing.T) {
 		`{"minor":"900","currency":"EUR"}}}`+"\n")
 	tally(t, ExitOK, "load", at, "--chain", paid)
 	for _, verb := range [][]string{
-		{"explain", "o1"}, {"state", "o1"}, {"whatif"}, {"audit"}, {"order", "show", "o1"},
-		{"load", paid}, {"run"}, {"correct", "o1", "--void=p1", "--reason=none"},
+		{"explain", "o1"},
+		{"state", "o1"},
+		{"whatif"},
+		{"audit"},
+		{"order", "show", "o1"},
+		{"load", paid},
+		{"run"},
+		{"correct", "o1", "--void=p1", "--reason=none"},
 	} {
 		_, said := tally(t, ExitUsage, append(verb, at)...)
 		if !strings.Contains(said, "add --chain") {

@@ -97,7 +97,7 @@ func stateAt(t *testing.T, at, order, when string, args ...string) *history.Stat
 func TestExplainDemo(t *testing.T) {
 	const orders = 60
 	at, worker := demonstration(t, "--orders", fmt.Sprint(orders), "--seed", "3", "--unpaid=0.2",
-		"--discontinued=0.1", "--split=0.3")
+		"--discontinued=0.1", "--split=0.3", "--duplicates=0.2")
 	seen := map[string]string{}
 	for i := range orders {
 		order := fmt.Sprintf("o3-%06d", i+1)
@@ -106,6 +106,14 @@ func TestExplainDemo(t *testing.T) {
 			seen[s.State] = order
 		}
 		fits(t, s)
+		in := map[string]int{}
+		for _, e := range s.Events {
+			in[e.Topic]++
+		}
+		if in["payments"] != in["payments-by-order"] {
+			t.Errorf("%s: %d payments, %d of them by order", order, in["payments"],
+				in["payments-by-order"])
+		}
 	}
 	theTable(t, at, orders)
 	for state, kinds := range map[string][]string{
