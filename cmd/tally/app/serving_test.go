@@ -106,6 +106,10 @@ func TestReadYourOwnWrite(t *testing.T) {
 	t.Logf("waited p50 %v, p99 %v, at most %v", took[n/2], took[n*99/100], took[n-1])
 	gathered(t, one, two)
 	end() // it keeps its place in the group, as if it had been killed
+	status, text := request(t, "GET", one.HTTP+"/money-at-risk", "")
+	if status != http.StatusOK || !strings.Contains(text, `"missing":[`) {
+		t.Errorf("the money while a worker is gone: %d: %s", status, text)
+	}
 	last := ""
 	waitFor(t, func() bool {
 		missing := 0
