@@ -44,7 +44,7 @@ var ErrWhen = errors.New("history: a moment is a time like 2026-05-04T12:00:00Z 
 	"a while ago like -2h or 3d ago, or a record like payments/0/17")
 
 // ParseWhen reads a moment. Times without a zone are in UTC; a date is its first
-// moment.
+// moment; a while ago is to the millisecond.
 func ParseWhen(text string, now time.Time) (When, error) {
 	text = strings.TrimSpace(text)
 	for _, layout := range []string{
@@ -73,7 +73,7 @@ func ParseWhen(text string, now time.Time) (When, error) {
 		if err != nil || d < 0 {
 			return When{}, ErrWhen
 		}
-		return When{Time: now.Add(-d).UTC()}, nil
+		return When{Time: now.Add(-d).UTC().Truncate(time.Millisecond)}, nil
 	}
 	place, err := ParsePlace(text)
 	if err != nil {

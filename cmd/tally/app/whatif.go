@@ -184,7 +184,8 @@ func (m *Main) whatif(
 
 // writeWhatif writes a report for people.
 func writeWhatif(w io.Writer, r *whatif.Report, took time.Duration) error {
-	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	var text strings.Builder // of which the line between the tables is a row of blanks
+	out := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
 	if len(r.Kinds) > 0 {
 		fmt.Fprintln(out, "  events\tcame\twould\tmissing\textra\tchanged\t")
 	}
@@ -211,6 +212,9 @@ func writeWhatif(w io.Writer, r *whatif.Report, took time.Duration) error {
 	}
 	if err := out.Flush(); err != nil {
 		return err
+	}
+	for line := range strings.Lines(text.String()) {
+		fmt.Fprintln(w, strings.TrimRight(line, " \n"))
 	}
 	return writeDiffering(w, r, took)
 }
