@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -19,6 +20,7 @@ import (
 type specification struct {
 	paths    map[string]map[string]operation
 	compiler *jsonschema.Compiler
+	mu       sync.Mutex // of the compiler, which is for one at a time
 }
 
 type operation struct {
@@ -114,7 +116,9 @@ func (s *specification) holds(t *testing.T, method, path string, out *http.Respo
 // valid holds a JSON text to a schema of the description.
 func (s *specification) valid(t *testing.T, pointer string, text []byte) {
 	t.Helper()
+	s.mu.Lock()
 	schema, err := s.compiler.Compile("openapi.json" + pointer)
+	s.mu.Unlock()
 	if err != nil {
 		t.Errorf("%s: %v", pointer, err)
 		return
