@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -30,15 +31,19 @@ func (l *lookingBack) register(cmd *cobra.Command) {
 func (m *Main) pastOf(
 	ctx context.Context, s *settings, cl *kgo.Client, l *lookingBack,
 ) (*history.Reader, error) {
-	w := s.wiring()
-	o := history.Options{
-		Topology: w.topology, Names: w.names, Chain: w.chain,
-		Rules: l.rules.confirming(w, engine.ExactlyOnce), Retried: retried, Patience: patience,
-	}
+	o := s.wiring().past(l.rules, engine.ExactlyOnce, patience)
 	if l.worker != "" {
 		o.Finder = &history.Views{Address: l.worker}
 	}
 	return history.Open(ctx, cl, o)
+}
+
+// past says how history is to be read that was made by those rules.
+func (w wiring) past(r rules, g engine.Guarantee, patience time.Duration) history.Options {
+	return history.Options{
+		Topology: w.topology, Names: w.names, Chain: w.chain, Rules: r.confirming(w, g),
+		Retried: retried, Patience: patience,
+	}
 }
 
 // unknown puts hints to what history cannot answer.

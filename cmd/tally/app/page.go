@@ -30,7 +30,7 @@ func (m *Main) addPage(w *worker, c workerConfig, cl *kgo.Client) error {
 		Letter: pageLetter, Commands: []string{n.OrderCommands, n.InventoryRequests},
 		Local: local, Hosts: hostsOf(c.door), Now: m.Now, Log: c.log, Fingerprints: w.fingerprints,
 		Story: func(ctx context.Context, order string) (*history.Story, error) {
-			return m.story(ctx, cl, c, order)
+			return storyOf(ctx, cl, c, nil, order)
 		},
 		Audit: func(ctx context.Context, read func(int64)) (*audit.Report, error) {
 			return audit.Cluster(ctx, cl, auditOptions(c.wiring, c.guarantee, c.rules, read))
@@ -39,7 +39,7 @@ func (m *Main) addPage(w *worker, c workerConfig, cl *kgo.Client) error {
 	if w.api != nil {
 		cfg.Buffers = &viewBuffers{c.door.address}
 		cfg.Story = func(ctx context.Context, order string) (*history.Story, error) {
-			return m.storyByViews(ctx, cl, c, order)
+			return storyByViews(ctx, cl, c, order)
 		}
 	} else if u, ok := w.unit(n.Group(topology.Confirm)); ok {
 		cfg.Buffers = &confirmBuffers{engine: u.engine, adm: kadm.NewClient(cl), table: u.table()}
@@ -61,15 +61,14 @@ func hostsOf(d *door) []string {
 	return []string{host}
 }
 
-// story reads the story of an order from the topics.
-func (m *Main) story(
-	ctx context.Context, cl *kgo.Client, c workerConfig, order string,
+// storyOf reads the story of an order by what finds its records; nil looks through the
+// topics.
+func storyOf(
+	ctx context.Context, cl *kgo.Client, c workerConfig, find history.Finder, order string,
 ) (*history.Story, error) {
-	r, err := history.Open(ctx, cl, history.Options{
-		Topology: c.topology, Names: c.names, Chain: c.chain,
-		Rules:   c.rules.confirming(c.wiring, c.guarantee),
-		Retried: retried, Patience: pagePatience,
-	})
+	o := c.past(c.rules, c.guarantee, pagePatience)
+	o.Finder = find
+	r, err := history.Open(ctx, cl, o)
 	if err != nil {
 		return nil, err
 	}

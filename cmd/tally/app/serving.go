@@ -146,7 +146,7 @@ func (m *Main) addAPI(w *worker, c workerConfig, cl *kgo.Client) error {
 		Topics: c.viewTopics().Names(), Address: c.door.advertise, Loopback: c.door.loopback(),
 		Token: c.door.token, Now: m.Now, Log: c.log,
 		Story: func(ctx context.Context, order string) (*history.Story, error) {
-			return m.storyByViews(ctx, cl, c, order)
+			return storyByViews(ctx, cl, c, order)
 		},
 	}
 	if c.chain {
@@ -176,23 +176,15 @@ func (a *served) close() {
 
 // storyByViews reads a story by the places that the views know. Where these are not
 // all, it looks through the topics.
-func (m *Main) storyByViews(
+func storyByViews(
 	ctx context.Context, cl *kgo.Client, c workerConfig, order string,
 ) (*history.Story, error) {
-	r, err := history.Open(ctx, cl, history.Options{
-		Topology: c.topology, Names: c.names, Chain: c.chain,
-		Rules:   c.rules.confirming(c.wiring, c.guarantee),
-		Retried: retried, Patience: pagePatience,
-		Finder: &history.Views{Address: c.door.address, Client: direct()},
-	})
-	if err != nil {
-		return nil, err
-	}
-	story, err := r.Story(ctx, order)
+	views := &history.Views{Address: c.door.address, Client: direct()}
+	told, err := storyOf(ctx, cl, c, views, order)
 	if errors.Is(err, history.ErrViews) {
-		return m.story(ctx, cl, c, order)
+		return storyOf(ctx, cl, c, nil, order)
 	}
-	return story, err
+	return told, err
 }
 
 // viewTable is the table of the views as far as an engine has it.

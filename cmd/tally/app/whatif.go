@@ -176,8 +176,8 @@ func (m *Main) whatif(
 	took := m.Now().Sub(began)
 	err = m.show(s, report, func(w io.Writer) error { return writeWhatif(w, report, took) })
 	if err == nil && q.expect == "none" && report.Whatif != whatif.Same {
-		err = hinted("the report lists them", "%s differ, and none was expected to",
-			count(report.OrderCount, "order"))
+		err = hinted("the report lists them", "%s, and none was expected to",
+			differing(report))
 	}
 	return err
 }
@@ -227,6 +227,14 @@ func signed(n int64) string {
 	return thousands(n)
 }
 
+// differing says how many orders differ.
+func differing(r *whatif.Report) string {
+	if r.OrderCount == 1 {
+		return "1 order differs"
+	}
+	return count(r.OrderCount, "order") + " differ"
+}
+
 // writeDiffering writes the orders that differ, and the result.
 func writeDiffering(w io.Writer, r *whatif.Report, took time.Duration) error {
 	for _, o := range r.Orders {
@@ -256,7 +264,7 @@ func writeDiffering(w io.Writer, r *whatif.Report, took time.Duration) error {
 	}
 	verdict := "the same"
 	if r.Whatif != whatif.Same {
-		verdict = count(r.OrderCount, "order") + " differ"
+		verdict = differing(r)
 	}
 	_, err := fmt.Fprintf(w, "what if: %s (%s and %s replayed in %s)\n", verdict,
 		count(r.Records, "record"), count(r.Fired, "deadline"), took.Round(time.Millisecond))
