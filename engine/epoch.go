@@ -206,9 +206,7 @@ func (ep *epoch) check(f kgo.Fetches) error {
 	if fenced != nil {
 		return fenced
 	}
-	if err := fetchError(f); errors.Is(err, ErrInputTruncated) {
-		return ep.e.truncated(f, err)
-	} else if err != nil {
+	if err := fetchError(f); err != nil {
 		return err
 	}
 	if s != nil && s.failed.Load() {

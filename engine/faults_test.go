@@ -255,42 +255,6 @@ func TestInputDeletedBeforeItWasRead(t *testing.T) {
 	}
 }
 
-// TestOffsetsOutOfRangeByMistake: a broker that calls offsets out of range that are
-// not makes the worker begin anew, and nothing is lost or done twice.
-func TestOffsetsOutOfRangeByMistake(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	const keyFetch = 1
-	var mistakes atomic.Int64
-	w.cluster.ControlKey(keyFetch, func(r kmsg.Request) (kmsg.Response, error, bool) {
-		w.cluster.KeepControl()
-		req := r.(*kmsg.FetchRequest)
-		if len(req.Topics) == 0 || mistakes.Load() >= 2 {
-			return nil, nil, false
-		}
-		mistakes.Add(1)
-		resp := req.ResponseKind().(*kmsg.FetchResponse)
-		for _, t := range req.Topics {
-			rt := kmsg.NewFetchResponseTopic()
-			rt.Topic, rt.TopicID = t.Topic, t.TopicID
-			for _, p := range t.Partitions {
-				rp := kmsg.NewFetchResponseTopicPartition()
-				rp.Partition, rp.ErrorCode = p.Partition, kerr.OffsetOutOfRange.Code
-				rt.Partitions = append(rt.Partitions, rp)
-			}
-			resp.Topics = append(resp.Topics, rt)
-		}
-		return resp, nil, true
-	})
-	wk := w.start(vfs.NewMem(), nil)
-	w.trickle(100)
-	w.joined(100)
-	if wk.e.Stats().Restarts == 0 {
-		t.Error("no new client after the mistakes")
-	}
-	wk.end()
-}
-
 func TestConfigNamesEachProblem(t *testing.T) {
 	t.Parallel()
 	_, err := engine.New(engine.Config{Interval: time.Hour, MaxRecords: -1})

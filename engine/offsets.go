@@ -2,21 +2,15 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"tallystick/state"
 )
-
-// truncatedPatience bounds the look at what is left of a log.
-const truncatedPatience = 10 * time.Second
 
 // trustOffsets is asked before the client begins to read: where it was told
 // that the group has no offset, the coordinator is asked again. One that has
@@ -136,36 +130,4 @@ func (e *Engine) sameLog(ctx context.Context, id state.Identity) error {
 		}
 	}
 	return nil
-}
-
-// truncated holds a broker's word that an offset is out of range against what the
-// group has still to read. Only if that is not in the log any more, something was
-// lost; a broker under load has been seen to say so of a partition that it had just
-// made. Then a new client goes on from the committed offsets.
-func (e *Engine) truncated(f kgo.Fetches, said error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.running), truncatedPatience)
-	defer cancel()
-	var at []place
-	var topics []string
-	f.EachError(func(topic string, partition int32, err error) {
-		if errors.Is(err, kerr.OffsetOutOfRange) {
-			at, topics = append(at, place{topic, partition}), append(topics, topic)
-		}
-	})
-	committed, err := e.admin.committed(ctx, e.cfg.Group, topics)
-	if err != nil {
-		return again(errors.Join(said, err))
-	}
-	logs, err := e.admin.allEnds(ctx, topics)
-	if err != nil {
-		return again(errors.Join(said, err))
-	}
-	for _, p := range at {
-		log, known := logs[p]
-		next, ok := committed[p]
-		if known && ok && (next.offset < log.start || next.offset > log.high) {
-			return said
-		}
-	}
-	return again(fmt.Errorf("nothing that is still to be read is gone: %s", said.Error()))
 }

@@ -38,6 +38,12 @@ func settings(c config, l listeners) map[string]string {
 		"share.coordinator.state.topic.num.partitions":     "1",
 		"share.coordinator.state.topic.min.isr":            "1",
 
+		// Records are of any time here and stay; a topic that asks for less is
+		// taken at its word soon, not in the middle of some test half a minute on.
+		"log.retention.ms":                "-1",
+		"log.initial.task.delay.ms":       "100",
+		"log.retention.check.interval.ms": "500",
+
 		"auto.create.topics.enable":                                   "false",
 		"group.initial.rebalance.delay.ms":                            "0",
 		"group.min.session.timeout.ms":                                "1000",
