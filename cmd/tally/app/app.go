@@ -85,11 +85,11 @@ func (m *Main) Run(ctx context.Context, args []string) int {
 	root.SetArgs(args)
 	root.SetOut(m.Stdout)
 	root.SetErr(m.Stderr)
-	err := root.ExecuteContext(ctx)
+	verb, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return ExitOK
 	}
-	m.complain(err)
+	m.complain(verb.CommandPath(), err)
 	return exitCode(err)
 }
 
@@ -165,7 +165,7 @@ func needVerb(cmd *cobra.Command) {
 		if len(args) == 0 {
 			return nil
 		}
-		hint := "see " + cmd.CommandPath() + " --help"
+		hint := seeHelp
 		cmd.SuggestionsMinimumDistance = 2
 		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 			hint = "did you mean " + cmd.CommandPath() + " " + near[0] + "?"

@@ -65,10 +65,10 @@ func (m *Main) correctCommand(s *settings) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.void, "void", "", "the `PAYMENT` to take back")
-	f.Int64Var(&c.adjust, "adjust", 0, "book this `AMOUNT`, in minor units, as a payment")
+	amountFlag(f, &c.adjust, "adjust", "book this `AMOUNT`, in minor units, as a payment")
 	f.StringVar(&c.payment, "payment", "",
 		"with --amount the payment to book anew, with --adjust the id of the new one")
-	f.Int64Var(&c.amount, "amount", 0, "what --payment is to be booked anew with, in minor units")
+	amountFlag(f, &c.amount, "amount", "what --payment is to be booked anew with, in minor units")
 	f.StringVar(&c.currency, "currency", "",
 		"of the amount, by ISO 4217 (default: that of the payment, else of the order)")
 	f.StringVar(&c.reason, "reason", "", "why; it is asked for on a terminal")
@@ -94,7 +94,7 @@ func (c *correcting) validate() error {
 	case c.rebooks && c.payment == "":
 		return usageError("name it by --payment", "--amount needs the payment to book anew")
 	case c.void != "" && (c.payment != "" || c.currency != ""):
-		return usageError("see tally correct --help", "--void takes neither --payment nor --currency")
+		return usageError(seeHelp, "--void takes neither --payment nor --currency")
 	}
 	return nil
 }
@@ -146,7 +146,7 @@ func (m *Main) correct(ctx context.Context, s *settings, c *correcting) error {
 	for _, e := range events {
 		value, err := schemas.Corrections.Marshal(e)
 		if err != nil {
-			return usageError("see tally correct --help", "%w", err)
+			return usageError(seeHelp, "%w", err)
 		}
 		one, err := tellCorrection(e)
 		if err != nil {

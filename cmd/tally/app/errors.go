@@ -31,14 +31,71 @@ func usageError(hint, format string, args ...any) error {
 	return &failure{err: fmt.Errorf(format, args...), hint: hint, code: ExitUsage}
 }
 
+// seeHelp is the hint to the help of the verb that was called.
+const seeHelp = "see --help"
+
 // flagError turns what the flag parser says into a usage error.
 func flagError(cmd *cobra.Command, err error) error {
-	hint := "see " + cmd.CommandPath() + " --help"
-	var invalid *pflag.InvalidValueError
-	if errors.As(err, &invalid) {
-		return usageError(hint, "--%s %q: %w", invalid.GetFlag().Name, invalid.GetValue(), cause(err))
+	var (
+		invalid *pflag.InvalidValueError
+		pointed *pointError
+		unknown *pflag.NotExistError
+	)
+	switch {
+	case errors.As(err, &pointed) && errors.As(err, &invalid):
+		currency := "" // as far as it is known when the amount is read
+		if f := cmd.Flags().Lookup("currency"); f != nil {
+			currency = f.Value.String()
+		}
+		return usageError(pointed.hint(currency), "--%s %q: %w", invalid.GetFlag().Name,
+			invalid.GetValue(), pointed)
+	case errors.As(err, &invalid):
+		return usageError(seeHelp, "--%s %q: %w", invalid.GetFlag().Name, invalid.GetValue(), cause(err))
+	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
+		hint := seeHelp
+		if near := nearestFlag(cmd.Flags(), unknown.GetSpecifiedName()); near != "" {
+			hint = "did you mean --" + near + "?"
+		}
+		return usageError(hint, "unknown flag --%s", unknown.GetSpecifiedName())
 	}
-	return usageError(hint, "%w", err)
+	return usageError(seeHelp, "%w", err)
+}
+
+// nearestFlag is the flag that was probably meant, empty if there is none: one letter
+// in three may be wrong.
+func nearestFlag(flags *pflag.FlagSet, name string) string {
+	nearest, least := "", len(name)/3+1
+	flags.VisitAll(func(f *pflag.Flag) {
+		if d := edits(name, f.Name); !f.Hidden && d < least {
+			nearest, least = f.Name, d
+		}
+	})
+	return nearest
+}
+
+// edits is how many letters have to be put in, taken away or changed, or neighbours
+// swapped, to make b of a.
+func edits(a, b string) int {
+	before, last := []int(nil), make([]int, len(b)+1)
+	for k := range last {
+		last[k] = k
+	}
+	for i := range len(a) {
+		row := make([]int, len(b)+1)
+		row[0] = i + 1
+		for k := range len(b) {
+			change := last[k]
+			if a[i] != b[k] {
+				change++
+			}
+			row[k+1] = min(change, last[k+1]+1, row[k]+1)
+			if i > 0 && k > 0 && a[i] == b[k-1] && a[i-1] == b[k] {
+				row[k+1] = min(row[k+1], before[k-1]+1)
+			}
+		}
+		before, last = last, row
+	}
+	return last[len(b)]
 }
 
 // exactArgs is cobra.ExactArgs with our errors.
@@ -48,10 +105,10 @@ func exactArgs(names ...string) cobra.PositionalArgs {
 			return nil
 		}
 		if len(names) == 0 {
-			return usageError("see "+cmd.CommandPath()+" --help",
+			return usageError(seeHelp,
 				"%s takes no arguments, it got %q", cmd.CommandPath(), args[0])
 		}
-		return usageError("see "+cmd.CommandPath()+" --help", "%s needs %s, it got %d arguments",
+		return usageError(seeHelp, "%s needs %s, it got %d arguments",
 			cmd.CommandPath(), strings.Join(names, " "), len(args))
 	}
 }
@@ -65,15 +122,18 @@ func exitCode(err error) int {
 	return ExitError
 }
 
-// complain writes the one line about err: what, and what to do about it.
-func (m *Main) complain(err error) {
+// complain writes the one line about err: what, and what to do about it. The verb is
+// the one that was called.
+func (m *Main) complain(verb string, err error) {
 	hint := ""
 	var (
 		f      *failure
 		helper interface{ Hint() string }
 	)
 	if errors.As(err, &f) {
-		hint = f.hint
+		if hint = f.hint; hint == seeHelp {
+			hint = "see " + verb + " --help"
+		}
 	} else if errors.As(err, &helper) {
 		hint = helper.Hint()
 	} else if errors.Is(err, context.Canceled) {

@@ -114,7 +114,7 @@ func (g *generating) generator() (*generate.Generator, error) {
 		Orders: g.orders, Seed: g.seed, Start: start, Every: g.every, Mix: mix,
 	})
 	if err != nil {
-		return nil, usageError("see --help", "%w", err)
+		return nil, usageError(seeHelp, "%w", err)
 	}
 	return made, nil
 }
@@ -141,7 +141,7 @@ func (g *generating) chain(now time.Time, tail bool) (*generate.Chain, error) {
 		made, err = generate.NewChain(o)
 	}
 	if err != nil {
-		return nil, usageError("see --help", "%w", err)
+		return nil, usageError(seeHelp, "%w", err)
 	}
 	return made, nil
 }

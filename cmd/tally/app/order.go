@@ -79,7 +79,7 @@ func (m *Main) orderPlace(s *settings) *cobra.Command {
 	f.StringArrayVar(&a.lines, "line", nil,
 		"`PRODUCT:QUANTITY:PRICE`, the price of one in minor units; once for each line")
 	f.StringVar(&a.currency, "currency", "EUR", "of the prices and the total, by ISO 4217")
-	f.Int64Var(&a.total, "total", 0, "in minor units (default: what the lines add up to)")
+	amountFlag(f, &a.total, "total", "in minor units (default: what the lines add up to)")
 	f.StringVar(&a.due, "due", "", "until when it is to be paid: a time like "+
 		"2026-01-31T12:00:00Z, or a duration from now like 48h")
 	a.waitFlag(cmd)
@@ -121,7 +121,7 @@ func atMostOne(name string) cobra.PositionalArgs {
 		if len(args) <= 1 {
 			return nil
 		}
-		return usageError("see "+cmd.CommandPath()+" --help", "%s takes one %s, it got %d arguments",
+		return usageError(seeHelp, "%s takes one %s, it got %d arguments",
 			cmd.CommandPath(), name, len(args))
 	}
 }
@@ -181,7 +181,11 @@ func (a *asking) line(text string) (*tallyv1.Line, error) {
 	if n := len(parts); n >= 3 {
 		product := strings.Join(parts[:n-2], ":")
 		quantity, err := strconv.ParseInt(parts[n-2], 10, 64)
-		price, err2 := strconv.ParseInt(parts[n-1], 10, 64)
+		var price int64
+		err2 := (*amount)(&price).Set(parts[n-1])
+		if pointed := (*pointError)(nil); errors.As(err2, &pointed) {
+			return nil, usageError(pointed.hint(a.currency), "--line %q: %w", text, pointed)
+		}
 		if product != "" && err == nil && err2 == nil &&
 			quantity > 0 && quantity <= schemas.MaxQuantity &&
 			price >= 0 && price <= schemas.MaxMinor/quantity {
@@ -225,7 +229,7 @@ func (m *Main) ask(ctx context.Context, s *settings, a *asking, c *tallyv1.Order
 	}
 	value, err := schemas.OrderCommands.Marshal(c)
 	if err != nil {
-		return usageError("see --help", "%w", err)
+		return usageError(seeHelp, "%w", err)
 	}
 	cl, err := m.connect(ctx, s, producerOptions()...)
 	if err != nil {

@@ -34,7 +34,7 @@ func (r *rules) register(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.DurationVar(&r.fraud.Window, "fraud-window", r.fraud.Window,
 		"time over which the orders of a customer are added up")
-	f.Int64Var(&r.fraud.Limit, "fraud-limit", r.fraud.Limit,
+	amountFlag(f, &r.fraud.Limit, "fraud-limit",
 		"what they may come to in that time, in minor units of one currency")
 	f.IntVar(&r.notify.MaxAttempts, "notify-attempts", r.notify.MaxAttempts,
 		"how often a confirmation may be refused before it bounces")
@@ -67,7 +67,7 @@ func (r rules) confirming(w wiring, g engine.Guarantee) confirm.Rules {
 // validate names what is wrong with the rules.
 func (r *rules) validate() error {
 	if err := errors.Join(r.confirm.Validate(), r.fraud.Validate(), r.notify.Validate()); err != nil {
-		return usageError("see tally run --help", "%w", err)
+		return usageError(seeHelp, "%w", err)
 	}
 	return nil
 }

@@ -120,7 +120,7 @@ func (c workerConfig) newDispatch(ctx context.Context, now func() time.Time) (*d
 	sender, err := send.New(ctx, cfg)
 	if err != nil {
 		client.Close()
-		return nil, usageError("see tally run --help", "%w", err)
+		return nil, usageError(seeHelp, "%w", err)
 	}
 	if gate := c.rules.notify.Gate; gate <= sender.Longest() {
 		err := usageError(fmt.Sprintf("an attempt can take %v", sender.Longest()),

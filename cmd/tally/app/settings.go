@@ -150,7 +150,15 @@ func cause(err error) error {
 	}
 	var number *strconv.NumError
 	if errors.As(err, &number) {
-		return number.Err
+		switch {
+		case !errors.Is(err, strconv.ErrSyntax):
+			return number.Err
+		case number.Func == "ParseBool":
+			return errors.New("neither true nor false")
+		case number.Func == "ParseFloat":
+			return errors.New("not a number")
+		}
+		return errors.New("not a whole number")
 	}
 	return errors.New(strings.TrimPrefix(err.Error(), "time: "))
 }
@@ -208,6 +216,9 @@ func setLine(cmd *cobra.Command, line string, given map[string]bool) error {
 	if cmd.Flags().Lookup(name) == nil {
 		if anywhere(cmd.Root(), name) {
 			return nil
+		}
+		if near := nearestFlag(cmd.Flags(), name); near != "" {
+			return fmt.Errorf("there is no setting %q, did you mean %q", name, near)
 		}
 		return fmt.Errorf("there is no setting %q", name)
 	}

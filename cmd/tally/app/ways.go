@@ -82,7 +82,7 @@ func (m *Main) compare(ctx context.Context, s *settings, c *comparing) error {
 		return err
 	}
 	if err := c.config.Validate(); err != nil {
-		return usageError("see tally bench ways --help", "%s", oneLine(err.Error()))
+		return usageError(seeHelp, "%s", oneLine(err.Error()))
 	}
 	done, err := m.stageWays(s, c)
 	if err != nil {

@@ -134,7 +134,7 @@ func (c workerConfig) newUnit(p processor, db *state.DB) (*unit, error) {
 	}
 	e, err := engine.New(cfg)
 	if err != nil {
-		return nil, usageError("see tally run --help", "processor %s: %w", p.name, err)
+		return nil, usageError(seeHelp, "processor %s: %w", p.name, err)
 	}
 	check := schemas.CheckKey
 	if p.check != nil {

@@ -82,7 +82,8 @@ func (r *row) money(name string) (int64, error) {
 func minorUnits(text string, decimals int) (int64, error) {
 	whole, fraction, _ := strings.Cut(text, ".")
 	if len(fraction) > decimals {
-		return 0, fmt.Errorf("%q has more than %d digits behind the point", text, decimals)
+		return 0, fmt.Errorf("%q has more than %d digits behind the point, which is what the mapping's "+
+			"\"decimals\" says", text, decimals)
 	}
 	digits := whole + fraction + strings.Repeat("0", decimals-len(fraction))
 	if strings.HasPrefix(digits, "-") {

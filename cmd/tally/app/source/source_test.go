@@ -105,7 +105,8 @@ func TestCSVPlaces(t *testing.T) {
 		},
 		{
 			"too precise", orders, "id,order,how,amount\n1,1,card,5.001\n",
-			`payments.csv:2:10: column "amount": "5.001" has more than 2 digits behind the point`,
+			`payments.csv:2:10: column "amount": "5.001" has more than 2 digits behind the point, ` +
+				`which is what the mapping's "decimals" says`,
 		},
 		{
 			"too much", orders, "id,order,how,amount\n1,1,card,99999999999999999999\n",
