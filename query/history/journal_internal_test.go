@@ -49,7 +49,7 @@ func TestSeldomInput(t *testing.T) {
 	if err := cl.ProduceSync(t.Context(), records...).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
-	log, err := replay.Open(t.Context(), cl, time.Second, topic)
+	log, err := replay.Open(t.Context(), cl, time.Minute, topic)
 	if err != nil {
 		t.Fatal(err)
 	}

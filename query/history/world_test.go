@@ -348,7 +348,7 @@ func (w *world) options() history.Options {
 		Topology: topology.Default(topology.Options{
 			Prefix: w.names.Orders[:len(w.names.Orders)-len("orders")], App: w.names.App,
 		}),
-		Names: w.names, Rules: w.rules, Retried: retried, Patience: time.Second,
+		Names: w.names, Rules: w.rules, Retried: retried, Patience: time.Minute,
 	}
 }
 

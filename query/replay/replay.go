@@ -111,14 +111,18 @@ func complete(found kadm.TopicDetails, topics []string) error {
 	return nil
 }
 
-// settle waits until everything below the ends is decided.
+// settle waits until everything below the ends is decided. Patience bounds how often
+// it asks, not the asking: what it gives up with is what the brokers said.
 func (l *Log) settle(ctx context.Context, patience time.Duration, topics []string) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
+	enough := time.NewTimer(patience)
+	defer enough.Stop()
 	for {
 		stable, err := l.adm.ListCommittedOffsets(ctx, topics...)
 		if err == nil {
 			err = stable.Error()
+		}
+		if err != nil {
+			err = fmt.Errorf("replay: list stable offsets: %w", err)
 		}
 		open := ""
 		if err == nil {
@@ -132,11 +136,13 @@ func (l *Log) settle(ctx context.Context, patience time.Duration, topics []strin
 			}
 		}
 		select {
-		case <-ctx.Done():
+		case <-enough.C:
 			if err == nil {
-				err = ErrUndecided
+				err = fmt.Errorf("%w: %s", ErrUndecided, open)
 			}
-			return fmt.Errorf("%w: %s", err, open)
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

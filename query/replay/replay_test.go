@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"tallystick/query/replay"
 )
@@ -70,7 +71,7 @@ func read(t *testing.T, log *replay.Log) string {
 // where a reader that waits for a last record would wait for ever.
 func TestMarkers(t *testing.T) {
 	cl, brokers := cluster(t, kgo.TransactionalID("t"))
-	if log, err := replay.Open(t.Context(), cl, time.Second, "log"); err != nil || read(t, log) != "" {
+	if log, err := replay.Open(t.Context(), cl, time.Minute, "log"); err != nil || read(t, log) != "" {
 		t.Fatalf("empty log: %v", err)
 	}
 	transaction(t, cl, kgo.TryCommit, "a", "b")
@@ -78,7 +79,7 @@ func TestMarkers(t *testing.T) {
 	transaction(t, cl, kgo.TryCommit, "c")
 	transaction(t, cl, kgo.TryAbort, "y", "z")
 	reader := client(t, brokers)
-	log, err := replay.Open(t.Context(), reader, time.Second, "log")
+	log, err := replay.Open(t.Context(), reader, time.Minute, "log")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +113,7 @@ func TestCompacted(t *testing.T) {
 		}
 	}
 	c.Compact()
-	log, err := replay.Open(t.Context(), cl, time.Second, "log")
+	log, err := replay.Open(t.Context(), cl, time.Minute, "log")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +125,7 @@ func TestCompacted(t *testing.T) {
 
 func TestMissing(t *testing.T) {
 	cl, _ := cluster(t)
-	_, err := replay.Open(t.Context(), cl, time.Second, "log", "gone", "lost")
+	_, err := replay.Open(t.Context(), cl, time.Minute, "log", "gone", "lost")
 	var missing *replay.MissingError
 	if !errors.As(err, &missing) || !slices.Equal(missing.Topics, []string{"gone", "lost"}) {
 		t.Errorf("got %v", err)
@@ -134,7 +135,13 @@ func TestMissing(t *testing.T) {
 // TestUndecided holds that an open transaction is waited for, and named when
 // patience is at its end.
 func TestUndecided(t *testing.T) {
-	cl, brokers := cluster(t, kgo.TransactionalID("t"))
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	brokers := c.ListenAddrs()
+	cl := client(t, brokers, kgo.TransactionalID("t"))
 	if err := cl.BeginTransaction(); err != nil {
 		t.Fatal(err)
 	}
@@ -143,9 +150,18 @@ func TestUndecided(t *testing.T) {
 		t.Fatal(err)
 	}
 	reader := client(t, brokers)
-	_, err := replay.Open(t.Context(), reader, 50*time.Millisecond, "log")
+	_, err = replay.Open(t.Context(), reader, 50*time.Millisecond, "log")
 	if !errors.Is(err, replay.ErrUndecided) {
 		t.Errorf("got %v, want %v", err, replay.ErrUndecided)
+	}
+	c.ControlKey(int16(kmsg.ListOffsets), func(kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		<-time.After(60 * time.Millisecond) // always over while an answer is waited for
+		return nil, nil, false
+	})
+	if _, err := replay.Open(t.Context(), reader, 50*time.Millisecond, "log"); !errors.Is(err,
+		replay.ErrUndecided) || !strings.Contains(err.Error(), "log/0 at offset 0") {
+		t.Errorf("of slow brokers: got %v, want %v", err, replay.ErrUndecided)
 	}
 	opened := make(chan *replay.Log)
 	go func() {

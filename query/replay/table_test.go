@@ -43,7 +43,7 @@ func TestLastTable(t *testing.T) {
 		if err := cl.ProduceSync(t.Context(), rs...).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
-		log, err := replay.Open(t.Context(), cl, time.Second, "log")
+		log, err := replay.Open(t.Context(), cl, time.Minute, "log")
 		if err != nil {
 			t.Fatal(err)
 		}
