@@ -157,25 +157,10 @@ func New(cfg Config) *Server {
 	return s
 }
 
-// Register adds the paths of the interface to mux.
+// Register adds the paths of the interface to mux, behind which [Handler] belongs.
 func (s *Server) Register(mux *http.ServeMux) {
-	allowed := map[string]string{}
 	for _, r := range s.routes() {
 		mux.Handle(r.method+" "+r.path, s.guarded(r))
-		if before := allowed[r.path]; before != "" {
-			allowed[r.path] = before + ", " + r.method
-		} else {
-			allowed[r.path] = r.method
-		}
-	}
-	for path, methods := range allowed {
-		mux.HandleFunc(path, func(out http.ResponseWriter, in *http.Request) {
-			s.hurry(out, in)
-			out.Header().Set("Allow", methods)
-			problem{
-				status: http.StatusMethodNotAllowed, name: "method", hint: "use " + methods,
-			}.write(out)
-		})
 	}
 }
 

@@ -17,12 +17,8 @@ import (
 	"tallystick/schemas/tallyv1"
 )
 
-const (
-	// bodyWithin is how long a body may take to come.
-	bodyWithin = 10 * time.Second
-	// commandWithin is how long a command may take to be safe.
-	commandWithin = 10 * time.Second
-)
+// commandWithin is how long a command may take to be safe.
+const commandWithin = 10 * time.Second
 
 // commandJSON is the answer to a command that is safe.
 type commandJSON struct {

@@ -12,7 +12,6 @@ import (
 // guarded lets a request through to its route if it may be answered.
 func (s *Server) guarded(r route) http.Handler {
 	return http.HandlerFunc(func(out http.ResponseWriter, in *http.Request) {
-		s.hurry(out, in)
 		shown := s.authorized(in)
 		if !shown && !s.named(in.Host) {
 			problem{
@@ -42,15 +41,6 @@ func (s *Server) guarded(r route) http.Handler {
 		_ = http.NewResponseController(out).SetWriteDeadline(late)
 		r.handle(out, in)
 	})
-}
-
-// hurry bounds how long the body of a request may take to come, also if nobody reads it:
-// the line is not free before it is there.
-func (s *Server) hurry(out http.ResponseWriter, in *http.Request) {
-	if in.ContentLength != 0 {
-		// A writer without deadlines belongs to a test.
-		_ = http.NewResponseController(out).SetReadDeadline(s.cfg.Now().Add(bodyWithin))
-	}
 }
 
 // mayWrite tells whether a request that writes may do so, and if not, why. A page

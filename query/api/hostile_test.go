@@ -170,7 +170,7 @@ func TestSlowBodies(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, head := range []string{
-		"GET /stuck", "GET /orders/o", "GET /events", "POST /orders", "PUT /orders",
+		"GET /stuck", "GET /orders/o", "GET /events", "POST /orders", "PUT /orders", "GET /nope",
 	} {
 		c, err := new(net.Dialer).DialContext(t.Context(), "tcp", u.Host)
 		if err != nil {

@@ -73,6 +73,7 @@ func open(t *testing.T, n int, settings ...setting) *world {
 		}
 		wk.api = api.New(cfg)
 		wk.api.Register(mux)
+		wk.server.Config.Handler = api.Handler(mux, cfg.Now)
 		wk.server.Start()
 		t.Cleanup(wk.server.Close)
 		w.workers = append(w.workers, wk)

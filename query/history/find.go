@@ -87,6 +87,9 @@ var ErrViews = errors.New("history: the worker does not tell where records are")
 // maxPlaces bounds the answer, in bytes: far more than the records of one order.
 const maxPlaces = 16 << 20
 
+// unknownOrder is the problem that a worker has with an order that it does not know.
+const unknownOrder = "urn:tallystick:problem:order"
+
 // viewsPatience is how long a worker is given by default.
 const viewsPatience = 5 * time.Second
 
@@ -112,15 +115,19 @@ func (v *Views) Find(ctx context.Context, order string) ([]Place, error) {
 		return nil, fmt.Errorf("%w: %w", ErrViews, err)
 	}
 	defer answer.Body.Close()
-	isJSON := strings.Contains(answer.Header.Get("Content-Type"), "json")
-	switch {
-	case answer.StatusCode == http.StatusNotFound && isJSON:
-		return nil, nil // the order, not the path
-	case answer.StatusCode != http.StatusOK:
+	body := json.NewDecoder(io.LimitReader(answer.Body, maxPlaces))
+	if answer.StatusCode != http.StatusOK {
+		var problem struct {
+			Type string `json:"type"`
+		}
+		if answer.StatusCode == http.StatusNotFound && body.Decode(&problem) == nil &&
+			problem.Type == unknownOrder {
+			return nil, nil // the order, not the path
+		}
 		return nil, fmt.Errorf("%w: %s answers %s", ErrViews, where, answer.Status)
 	}
 	var places []Place
-	if err := json.NewDecoder(io.LimitReader(answer.Body, maxPlaces)).Decode(&places); err != nil {
+	if err := body.Decode(&places); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrViews, err)
 	}
 	return places, nil

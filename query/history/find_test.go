@@ -42,7 +42,8 @@ func TestViews(t *testing.T) {
 	if asked != "/orders/a%2Fb%20c/places" {
 		t.Errorf("it was asked for %s", asked)
 	}
-	if got, err := find(404, "application/problem+json", `{"title":"no such order"}`); err != nil ||
+	if got, err := find(404, "application/problem+json",
+		`{"type":"urn:tallystick:problem:order","title":"Not Found"}`); err != nil ||
 		len(got) > 0 {
 		t.Errorf("an order that is not known: %v, %v", got, err)
 	}
@@ -51,6 +52,7 @@ func TestViews(t *testing.T) {
 		kind, body string
 	}{
 		{404, "text/plain", "404 page not found"},
+		{404, "application/problem+json", `{"type":"urn:tallystick:problem:path"}`},
 		{500, "application/problem+json", "{}"},
 		{200, "application/json", "[{"},
 	} {

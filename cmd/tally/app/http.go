@@ -53,7 +53,7 @@ func (m *Main) listen(w *worker, instance string, d *door, log *slog.Logger) (*s
 	s := &server{
 		address: d.address, listener: d.listener, log: log,
 		http: &http.Server{
-			Handler:           bounded(w.handler(instance), m.Now),
+			Handler:           api.Handler(w.mux(instance), m.Now),
 			ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		},
@@ -70,21 +70,6 @@ func (m *Main) listen(w *worker, instance string, d *door, log *slog.Logger) (*s
 	}
 	log.Info("http", "address", s.address)
 	return s, nil
-}
-
-// bodyWithin is how long the body of a request may take to come.
-const bodyWithin = 10 * time.Second
-
-// bounded ends the line of a request whose body does not come, also where nobody reads
-// it. A time-out of the server for all that it reads would end those that wait as well.
-func bounded(next http.Handler, now func() time.Time) http.Handler {
-	return http.HandlerFunc(func(out http.ResponseWriter, in *http.Request) {
-		if in.ContentLength != 0 {
-			// A writer without deadlines belongs to a test.
-			_ = http.NewResponseController(out).SetReadDeadline(now().Add(bodyWithin))
-		}
-		next.ServeHTTP(out, in)
-	})
 }
 
 // writeNote replaces the file at path in one step.
@@ -137,9 +122,8 @@ func (s *server) close() {
 	}
 }
 
-// handler answers for the worker. What is in the tables is for this machine
-// alone.
-func (w *worker) handler(instance string) http.Handler {
+// mux answers for the worker. What is in the tables is for this machine alone.
+func (w *worker) mux(instance string) *http.ServeMux {
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),

@@ -4,9 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -224,26 +222,17 @@ func TestServedMainJob(t *testing.T) {
 		!strings.Contains(text, "OrderConfirmed") {
 		t.Errorf("the story: %d: %s", status, text)
 	}
-}
-
-// TestSlowBodies: a line on which the body of a request does not come is ended, whatever
-// was asked for.
-func TestSlowBodies(t *testing.T) {
-	quiet := func(out http.ResponseWriter, _ *http.Request) { fmt.Fprintln(out, "ok") }
-	late := func() time.Time { return time.Now().Add(-time.Minute) }
-	s := httptest.NewServer(bounded(http.HandlerFunc(quiet), late))
-	t.Cleanup(s.Close)
-	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", s.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	fmt.Fprintf(c, "GET /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
-	text, err := io.ReadAll(c)
-	if err != nil || !strings.HasSuffix(string(text), "ok\n") {
-		t.Errorf("%q (%v)", text, err)
+	for _, nobody := range []struct {
+		method, path string
+		status       int
+	}{
+		{"GET", "/nope", http.StatusNotFound},
+		{"DELETE", "/readyz", http.StatusMethodNotAllowed},
+		{"POST", "/", http.StatusMethodNotAllowed},
+	} {
+		status, text := request(t, nobody.method, s.HTTP+nobody.path, "")
+		if status != nobody.status || !strings.Contains(text, `"type":"urn:tallystick:problem:`) {
+			t.Errorf("%s %s: %d: %s", nobody.method, nobody.path, status, text)
+		}
 	}
 }
