@@ -23,26 +23,23 @@ func Handler(mux *http.ServeMux, now func() time.Time) http.Handler {
 			mux.ServeHTTP(out, in)
 			return
 		}
-		said := verdict{http.Header{}, http.StatusNotFound}
-		unanswered.ServeHTTP(&said, in)
+		said := headers{}
+		unanswered.ServeHTTP(said, in)
 		p := problem{
-			status: said.status, name: "path", detail: "there is nothing at " + in.URL.Path,
+			status: http.StatusNotFound, name: "path", detail: "there is nothing at " + in.URL.Path,
 			hint: "the page is at /; where views run, /openapi.json describes the rest",
 		}
-		if methods := said.header.Get("Allow"); methods != "" {
+		if methods := said.Header().Get("Allow"); methods != "" {
 			out.Header().Set("Allow", methods)
-			p.name, p.detail, p.hint = "method", "", "use "+methods
+			p = problem{status: http.StatusMethodNotAllowed, name: "method", hint: "use " + methods}
 		}
 		p.write(out)
 	})
 }
 
-// A verdict takes a status and headers, and drops the text.
-type verdict struct {
-	header http.Header
-	status int
-}
+// headers are all that is kept of an answer.
+type headers http.Header
 
-func (v *verdict) Header() http.Header            { return v.header }
-func (v *verdict) WriteHeader(status int)         { v.status = status }
-func (v *verdict) Write(text []byte) (int, error) { return len(text), nil }
+func (h headers) Header() http.Header            { return http.Header(h) }
+func (h headers) WriteHeader(int)                {}
+func (h headers) Write(text []byte) (int, error) { return len(text), nil }

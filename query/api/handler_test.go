@@ -20,6 +20,7 @@ func TestNobodyAnswers(t *testing.T) {
 		{"GET", "/orders/o/nope", 404, "path", ""},
 		{"GET", "/customers/ann", 404, "path", ""},
 		{"POST", "/", 404, "path", ""},
+		{"GET", "//nope", 404, "path", ""},
 		{"GET", "/orders", 405, "method", "POST"},
 		{"DELETE", "/orders/o", 405, "method", "GET, HEAD"},
 		{"PATCH", "/stuck", 405, "method", "GET, HEAD"},
