@@ -152,6 +152,7 @@ func (st *stage) topics(ctx context.Context, adm *kadm.Client) error {
 // play runs the worker beside the loading, waits until it has done everything,
 // audits, and shows the result.
 func (st *stage) play(ctx context.Context, cl *kgo.Client) (*audit.Report, error) {
+	st.d.made.untilNow(st.m.Now())
 	records, err := st.d.made.records(false, st.m.Now())
 	if err != nil {
 		return nil, err

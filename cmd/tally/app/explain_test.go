@@ -316,7 +316,7 @@ func everyCause(t *testing.T, at string) {
 	defer cl.Close()
 	o := topology.Options{Chain: true}
 	decoders := reading.Decoders(o.Names(), true)
-	log, err := replay.Open(t.Context(), cl, time.Second, slices.Sorted(maps.Keys(decoders))...)
+	log, err := replay.Open(t.Context(), cl, time.Minute, slices.Sorted(maps.Keys(decoders))...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ func (g *generating) register(f *pflag.FlagSet, orders int, chain bool) {
 	f.IntVar(&g.orders, "orders", orders, "how many orders are made up")
 	f.Uint64Var(&g.seed, "seed", 1, "what is made up is the same for the same seed")
 	f.StringVar(&g.start, "start", "", "when the first order is placed (default: "+mainStart+
-		", with the chain so that the last one is placed now)")
+		", with the chain and in a demo so that the last one is placed now)")
 	f.DurationVar(&g.every, "every", 250*time.Millisecond, "time between two orders")
 	f.DurationVar(&g.due, "due", 0, "with the chain: how long an order may take to be paid "+
 		"(default: 24h, or longer if there are very many orders)")
@@ -94,6 +94,15 @@ func (g *generating) begins() (time.Time, error) {
 		return start, usageError("for example 250ms", "--every must be above zero, it is %v", g.every)
 	}
 	return start, nil
+}
+
+// untilNow has the last order placed a moment ago, unless it is said when the first
+// one is: rows of orders that are settled for long go by the time of day.
+func (g *generating) untilNow(now time.Time) {
+	if g.start == "" {
+		span := time.Duration(g.orders)*g.every + 2*time.Minute // until it is paid
+		g.start = now.Add(-span).UTC().Format(time.RFC3339)
+	}
 }
 
 // generator makes the generator of the main job that was asked for.

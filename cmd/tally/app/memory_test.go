@@ -15,7 +15,7 @@ func TestMemory(t *testing.T) {
 	t.Chdir(t.TempDir())
 	at := cluster(t)
 	tally(t, ExitOK, "topics", "apply", at, "--partitions", "2")
-	tally(t, ExitOK, "load", at, "--generate", "--orders=200", "--seed=2")
+	tally(t, ExitOK, "load", at, "--generate", "--orders=200", "--seed=2", anHourAgo())
 	var before string
 	for life := range 2 {
 		ctx, stop := context.WithCancel(t.Context())
