@@ -157,7 +157,7 @@ func TestAllowedTombstonesReachTheCallback(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.eventually("row deleted", func() bool { return len(w.rows()) == 4 })
-	if got := wk.local(); len(got) != 4 {
+	if got := wk.onDisk(); len(got) != 4 {
 		t.Errorf("%d local rows, want 4", len(got))
 	}
 	if n := len(w.committed(testDead)); n != 0 {

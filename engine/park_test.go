@@ -419,10 +419,10 @@ func TestParkedTableOfAnotherLog(t *testing.T) {
 func TestParkedKeyIsNotDue(t *testing.T) {
 	t.Parallel()
 	w, g := newWorld(t), &guard{}
-	stop := w.run(g.define, timed(50*time.Millisecond), parking)
 	keys, now := keysOf(0, 2), time.Now()
 	w.sendAt(leftTopic, keys[0], now.Add(time.Second-life))
-	w.send(leftTopic, keys[0]+"=bad")
+	w.send(leftTopic, keys[0]+"=bad") // parks it however late the worker reads both
+	stop := w.run(g.define, timed(50*time.Millisecond), parking)
 	w.wantLetters(keys[0], "malformed 0/1")
 	w.sendAt(leftTopic, keys[1], now.Add(1500*time.Millisecond-life))
 	w.eventually("a later deadline", func() bool { return len(w.expired()) == 1 })

@@ -26,10 +26,9 @@ func TestTimerOfZombie(t *testing.T) {
 		e = made
 		return g.define(made)
 	}
-	due := time.Now().Add(2 * time.Second)
 	k := keysOf(1, 1)
-	stop := w.run(define, timed(100*time.Millisecond))
-	w.sendAt(leftTopic, k[0], due.Add(-life))
+	stop := w.run(define, timed(time.Hour)) // the deadline is past, and not its to see
+	w.sendAt(leftTopic, k[0], time.Now().Add(-time.Second-life))
 	w.eventually("the record", func() bool { return len(g.noted()) == 1 })
 	if err := stop(); err != nil {
 		t.Fatal(err)
@@ -68,13 +67,14 @@ func TestTimerBehindUnreadRecords(t *testing.T) {
 		c.Probe = &engine.Probe{Client: func(cl *kgo.Client) { client = cl }}
 	})
 	k := keysOf(1, 2)
-	due := time.Now().Add(3 * time.Second)
-	w.sendAt(leftTopic, k[0], due.Add(-life))
-	w.sendAt(leftTopic, k[1], due.Add(-time.Second-life)) // shows that all is idle
+	w.sendAt(leftTopic, k[1], time.Now().Add(-time.Second-life)) // shows that all is idle
 	w.eventually("the first", func() bool { return len(w.expired()) == 1 })
 	client.PauseFetchTopics(rightTopic)
 	w.peeks(rightTopic, 64<<10)
+	due := time.Now().Add(time.Second)
 	w.sendAt(rightTopic, k[0], due.Add(-time.Second)) // in time
+	w.sendAt(leftTopic, k[0], due.Add(-life))
+	w.eventually("the order", func() bool { return g.records() == 2 })
 	w.eventually("past the deadline", func() bool {
 		return time.Since(due) > time.Second
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,7 +27,7 @@ const (
 	testGroup   = "pairs"
 	testTable   = "pairs-table"
 	testDead    = "pairs-dead-letters"
-	testWithin  = 20 * time.Second
+	testWithin  = time.Minute
 	testParts   = 4
 	leftTopic   = "left"
 	rightTopic  = "right"
@@ -333,6 +334,18 @@ func (wk *worker) local() map[string]string {
 			rows[string(row.Key)] = string(row.Value)
 		}
 	}
+	return rows
+}
+
+// onDisk waits until the worker has on disk what the changelog says, where each
+// transaction comes a moment after its commit on Kafka, and returns its rows.
+func (wk *worker) onDisk() map[string]string {
+	wk.w.t.Helper()
+	var rows map[string]string
+	wk.w.eventually("the changelog's rows on disk", func() bool {
+		rows = wk.local()
+		return maps.Equal(rows, wk.w.rows())
+	})
 	return rows
 }
 
