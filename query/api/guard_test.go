@@ -75,7 +75,7 @@ func TestWhoMayRead(t *testing.T) {
 	wk.get("/orders/o", "Host", "evil.example", "Authorization", "Bearer s3cret").is(t, 200)
 	wk.get("/orders/o/events").is(t, 200, `"state":"placed"`)
 	wk.get("/orders/p/events").is(t, 404)
-	wk.get("/orders/long/events").is(t, http.StatusConflict, "tally state")
+	wk.get("/orders/long/events").is(t, http.StatusConflict, "tally table get")
 	wk.get("/orders/o/events", "Host", "worker-1").is(t, http.StatusForbidden, "token")
 	wk.get("/orders/o/events", "Host", "worker-1", "Authorization", "bearer s3cret").is(t, 200)
 }

@@ -222,7 +222,7 @@ func (s *Server) getStory(out http.ResponseWriter, in *http.Request) {
 	case errors.Is(err, history.ErrLong):
 		problem{
 			status: http.StatusConflict, name: "long", detail: err.Error(),
-			hint: "tally state tells what the order is, and what it was",
+			hint: "tally table get prints the row of confirm as it is",
 		}.write(out)
 	case err != nil:
 		problem{

@@ -157,13 +157,12 @@ func (e *PlaceError) Hint() string {
 }
 
 // At returns an order as it was. It returns [ErrUnknown] if no topic says anything
-// of the order, a [PlaceError] or [ErrUnprocessed] if the record of w is not one
-// after which there is a state.
+// of the order, [ErrLong] if too many do, a [PlaceError] or [ErrUnprocessed] if the
+// record of w is not one after which there is a state.
 //
 // For a time, what counts is what has a timestamp up to it, in the order in which
 // it was merged, whenever it came in; of deadlines those up to it.
 func (r *Reader) At(ctx context.Context, order string, w When) (*State, error) {
-	r.bounded = false
 	records, err := r.records(ctx, order)
 	if err != nil {
 		return nil, err

@@ -53,7 +53,7 @@ func (s *scan) Find(ctx context.Context, order string) ([]Place, error) {
 				}
 				if string(r.Key) == order {
 					found = append(found, placeOf(r))
-					if err := s.r.bearable(len(found), 0); err != nil {
+					if err := bearable(len(found), 0); err != nil {
 						return err
 					}
 				}
@@ -162,7 +162,7 @@ func (r *Reader) fetch(ctx context.Context, places []Place) ([]*kgo.Record, erro
 				mu.Lock()
 				records = append(records, alone(k))
 				size += len(k.Value)
-				err = r.bearable(len(records), size)
+				err = bearable(len(records), size)
 				mu.Unlock()
 				if err != nil {
 					return err

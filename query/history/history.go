@@ -111,7 +111,6 @@ type Reader struct {
 	log      *replay.Log
 	journal  journalReader
 	scanned  []string // topics that are keyed by order
-	bounded  bool     // what is asked for is a story
 }
 
 // Open looks the topics up. The client stays the caller's and must outlive the

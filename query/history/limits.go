@@ -5,9 +5,10 @@ import (
 	"fmt"
 )
 
-// A story is held in memory as a whole, by whoever asks a worker in the worker's.
+// What is told of an order is held in memory as a whole, by whoever asks a worker in the
+// worker's.
 const (
-	// MaxRecords is how many records a story is told of. An order with a thousand
+	// MaxRecords is how many records an order may have to be told of. An order with a thousand
 	// payments, which is as many as confirm counts, has some five thousand.
 	MaxRecords = 20_000
 	// MaxRecordBytes is how much the values of these records may come to.
@@ -19,16 +20,12 @@ const (
 	MaxValueBytes = 8 << 20
 )
 
-// ErrLong means that an order has more records than a story is told of. There is a
-// [State] of it nevertheless, at any moment.
-var ErrLong = errors.New("history: the order has more records than a story is told of")
+// ErrLong means that an order has more records than are read to tell of it.
+var ErrLong = errors.New("history: the order has more records than are read")
 
-// bearable returns ErrLong if there is more than a story is told of, and a story is
-// asked for.
-func (r *Reader) bearable(records, bytes int) error {
+// bearable returns ErrLong if there is more than is read.
+func bearable(records, bytes int) error {
 	switch {
-	case !r.bounded:
-		return nil
 	case records > MaxRecords:
 		return fmt.Errorf("%w: above %d", ErrLong, MaxRecords)
 	case bytes > MaxRecordBytes:

@@ -93,7 +93,6 @@ var ErrUnknown = errors.New("history: no topic says anything of the order")
 
 // Story tells what happened to an order, or returns [ErrUnknown] or [ErrLong].
 func (r *Reader) Story(ctx context.Context, order string) (*Story, error) {
-	r.bounded = true
 	records, err := r.records(ctx, order)
 	if err != nil {
 		return nil, err

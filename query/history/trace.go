@@ -46,7 +46,7 @@ func (r *Reader) records(ctx context.Context, order string) ([]*kgo.Record, erro
 			return nil, err
 		}
 	}
-	if err := r.bearable(len(places), 0); err != nil {
+	if err := bearable(len(places), 0); err != nil {
 		return nil, err
 	}
 	records, err := r.fetch(ctx, places)
@@ -144,7 +144,7 @@ func (r *Reader) trace(
 				records = append(records, alone(found))
 				size += len(found.Value)
 			}
-			return r.bearable(len(records), size)
+			return bearable(len(records), size)
 		})
 	}
 	if err := g.Wait(); err != nil {

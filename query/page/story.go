@@ -36,7 +36,7 @@ func (p *Page) serveStory(out http.ResponseWriter, in *http.Request) {
 	case errors.Is(err, history.ErrUnknown):
 		refuse(out, http.StatusNotFound, "no topic says anything of this order")
 	case errors.Is(err, history.ErrLong):
-		refuse(out, http.StatusConflict, err.Error()+": tally state tells what the order is")
+		refuse(out, http.StatusConflict, err.Error()+": tally table get prints the row of confirm")
 	case err != nil:
 		refuse(out, http.StatusBadGateway, err.Error())
 	default:

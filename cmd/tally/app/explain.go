@@ -52,7 +52,7 @@ func unknown(err error, order string) error {
 	case errors.Is(err, history.ErrUnknown):
 		return hinted("check the id, --prefix and --chain", "no topic says anything of order %q", order)
 	case errors.Is(err, history.ErrLong):
-		return hinted("tally state tells what the order is, and what it was", "%w", err)
+		return hinted("tally table get "+order+" prints the row of confirm as it is", "%w", err)
 	case errors.Is(err, history.ErrUnprocessed):
 		return hinted("is a worker of confirm running? tally audit counts what waits", "%w", err)
 	case errors.Is(err, history.ErrViews):
