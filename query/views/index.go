@@ -17,7 +17,7 @@ const (
 )
 
 // IndexVersion says which entries [Entries] makes. It goes up when they change.
-const IndexVersion = 1
+const IndexVersion = 2
 
 // currencyBytes is how long the code of a currency is.
 const currencyBytes = 3

@@ -98,7 +98,7 @@ type Amount struct {
 	Total int64
 	// Paid is what came in and was neither reversed nor made void.
 	Paid int64
-	// Owed is what has to go back.
+	// Owed is what has to go back, and has not gone back otherwise.
 	Owed int64
 }
 
@@ -130,7 +130,9 @@ func Amounts(row *Row) []Amount {
 		}
 	}
 	for _, r := range row.GetRefunds() {
-		in(r.GetCurrency()).Owed += r.GetAmount()
+		if !takenBack(row, r.GetPaymentId()) {
+			in(r.GetCurrency()).Owed += r.GetAmount()
+		}
 	}
 	slices.SortFunc(list, func(a, b Amount) int { return cmp.Compare(a.Currency, b.Currency) })
 	return list
@@ -140,6 +142,13 @@ func Amounts(row *Row) []Amount {
 // void.
 func Counts(row *Row, p *tallyv1.OrderView_Payment) bool {
 	return p.GetCurrency() != "" && !p.GetReversed() && !void(row, p.GetPaymentId())
+}
+
+// takenBack tells whether a payment was reversed or made void. If a refund was owed
+// for it, it must not be paid out any more.
+func takenBack(row *Row, payment string) bool {
+	i := paymentOf(row, payment)
+	return i >= 0 && row.GetPayments()[i].GetReversed() || void(row, payment)
 }
 
 // adds tells whether a correction of row brings money that is there: it was not taken

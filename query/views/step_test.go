@@ -99,6 +99,49 @@ func TestState(t *testing.T) {
 	}
 }
 
+// TestNothingIsOwedTwice: of a payment that was taken back after a refund was owed for
+// it nothing has to go back any more, whatever was read first. What is held for the
+// order is what others paid.
+func TestNothingIsOwedTwice(t *testing.T) {
+	owed := func(offset, minor int64, id string) views.Event {
+		return event(tallyv1.OrderView_EXCEPTIONS, offset, &tallyv1.ExceptionEvent{
+			Event: &tallyv1.ExceptionEvent_RefundOwed{RefundOwed: &tallyv1.RefundOwed{
+				PaymentId: id, OrderId: "o", Amount: schemas.Money(minor, "EUR"),
+				Reason: tallyv1.RefundOwed_ORDER_UNKNOWN,
+			}},
+		})
+	}
+	log := []views.Event{
+		placed(0, 700), paid(0, 300, "p"), paid(1, 200, "q"), paid(2, 100, "r"),
+		owed(0, 300, "p"), owed(1, 200, "q"),
+	}
+	reversed := event(tallyv1.OrderView_PAYMENTS, 3, &tallyv1.PaymentEvent{
+		Event: &tallyv1.PaymentEvent_PaymentReversed{PaymentReversed: &tallyv1.PaymentReversed{
+			PaymentId: "p", OrderId: "o",
+		}},
+	})
+	voided := event(tallyv1.OrderView_CORRECTIONS, 0, &tallyv1.CorrectionEvent{
+		Event: &tallyv1.CorrectionEvent_PaymentVoided{PaymentVoided: &tallyv1.PaymentVoided{
+			PaymentId: "q", OrderId: "o",
+		}},
+	})
+	for _, tc := range []struct {
+		log        []views.Event
+		owed, held int64
+	}{
+		{log, 500, 100},
+		{append(slices.Clone(log), reversed), 200, 100},
+		{append(slices.Clone(log), reversed, voided), 0, 100},
+		{append([]views.Event{voided, reversed}, log...), 0, 100},
+	} {
+		row := fold(tc.log)
+		got := views.Amounts(row)
+		if len(got) != 1 || got[0].Owed != tc.owed || got[0].Held() != tc.held {
+			t.Errorf("amounts are %+v, want %d owed and %d held", got, tc.owed, tc.held)
+		}
+	}
+}
+
 // TestLimitsOfARow: what goes beyond them is counted, and known when it comes again.
 func TestLimitsOfARow(t *testing.T) {
 	var row *views.Row

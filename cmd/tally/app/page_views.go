@@ -33,6 +33,7 @@ type openOrder struct {
 	State string
 	Total *moneyOf
 	Paid  []moneyOf
+	Owed  []moneyOf
 	Due   *time.Time
 	First time.Time
 }
@@ -109,24 +110,23 @@ func (b *viewBuffers) ask(ctx context.Context, cursor string, into any) error {
 	return nil
 }
 
-// count adds an order to the half that it is of.
+// count adds an order to the half that it is of. One of whose payments nothing is left,
+// and that has not come, waits for nothing.
 func (o *openOrder) count(w *page.Waiting) {
 	one := page.Waiter{Order: o.Order, Misses: "payment", Since: o.First, Due: o.Due}
-	half := &w.Orders
+	half, held := &w.Orders, o.held()
 	if o.Total == nil {
+		if len(held) == 0 {
+			return
+		}
 		one.Misses, half = "order", &w.Payments
-		for _, paid := range o.Paid {
-			half.Money[paid.Currency] += paid.Minor
-			one.Minor, one.Currency = paid.Minor, paid.Currency
+		for currency, minor := range held {
+			half.Money[currency] += minor
+			one.Minor, one.Currency = minor, currency
 		}
 	} else {
-		one.Minor, one.Currency = o.Total.Minor, o.Total.Currency
-		for _, paid := range o.Paid {
-			if paid.Currency == one.Currency {
-				one.Minor -= paid.Minor
-			}
-		}
-		one.Minor = max(0, one.Minor) // paid, and not validated yet
+		one.Currency = o.Total.Currency
+		one.Minor = max(0, o.Total.Minor-held[one.Currency]) // 0: paid, and not validated yet
 		half.Money[one.Currency] += one.Minor
 	}
 	half.Count++
@@ -134,6 +134,20 @@ func (o *openOrder) count(w *page.Waiting) {
 	if len(w.Longest) < longestWaiting {
 		w.Longest = append(w.Longest, one)
 	}
+}
+
+// held is what has come in and is not to go back, by currency.
+func (o *openOrder) held() map[string]int64 {
+	held := map[string]int64{}
+	for _, m := range o.Paid {
+		held[m.Currency] += m.Minor
+	}
+	for _, m := range o.Owed {
+		if held[m.Currency] -= m.Minor; held[m.Currency] <= 0 {
+			delete(held, m.Currency)
+		}
+	}
+	return held
 }
 
 // fingerprints are those of the tables that this worker has.
