@@ -244,7 +244,7 @@ func (st *chainStage) line() string {
 		stats := u.engine.Stats()
 		word := u.name + " " + thousands(stats.Records)
 		if stats.Lag > 0 {
-			word += " (" + thousands(stats.Lag) + " to go)"
+			word += " (≤ " + thousands(stats.Lag) + " to go)" // with markers of transactions
 		}
 		words = append(words, word)
 	}

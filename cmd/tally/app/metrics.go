@@ -74,7 +74,7 @@ func newCollector(w *worker, instance string) *collector {
 		func(s engine.Stats) int64 { return s.Effects })
 	add(gauge, "parked_keys", "Keys whose records wait behind a dead letter.",
 		func(s engine.Stats) int64 { return s.Parked })
-	add(gauge, "lag_records", "Records of the assigned inputs that are still unread.",
+	add(gauge, "lag_records", "Offsets behind the last record read: records, or markers at the end.",
 		func(s engine.Stats) int64 { return s.Lag })
 	add(gauge, "partitions", "Partitions of the table that are assigned.",
 		func(s engine.Stats) int64 { return int64(len(s.Partitions)) })
