@@ -56,6 +56,14 @@ func TestEvent(t *testing.T) {
 	if got, want := e.Words(), "amount EUR 1,500, payment p1"; got != want {
 		t.Errorf("words %q, want %q", got, want)
 	}
+	short := read(t, schemas.OrderChecks, &tallyv1.OrderCheckEvent{
+		Event: &tallyv1.OrderCheckEvent_StockShort{StockShort: &tallyv1.StockShort{
+			OrderId: "o1", ProductIds: []string{"tea", "cup"},
+		}},
+	})
+	if got, want := short.Words(), "2 products"; got != want {
+		t.Errorf("words %q, want %q", got, want)
+	}
 	validated := &tallyv1.OrderEvent{Event: &tallyv1.OrderEvent_OrderValidated{
 		OrderValidated: &tallyv1.OrderValidated{Order: placed().GetOrderPlaced()},
 	}}

@@ -28,7 +28,7 @@ func (e Event) Words() string {
 func field(f protoreflect.FieldDescriptor, v protoreflect.Value) string {
 	switch name := string(f.Name()); {
 	case f.IsList():
-		return listed(v.List().Len(), strings.TrimSuffix(name, "s"))
+		return listed(v.List().Len(), strings.TrimSuffix(strings.TrimSuffix(name, "s"), "_id"))
 	case name == "order_id" || name == "customer_id" || name == "method":
 		return ""
 	case f.Kind() == protoreflect.EnumKind:

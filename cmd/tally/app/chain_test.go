@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -162,6 +163,7 @@ func TestChain(t *testing.T) {
 			t.Errorf("%s is not in\n%s", kind, shown)
 		}
 	}
+	belowCauses(t, shown)
 	tally(t, ExitOK, "order", "place", "o2", at, "--chain", "--customer=ann", "--line=tea:9:450")
 	showUntil(t, at, "o2", "rejected")
 	out, _ = tally(t, ExitOK, "order", "show", "o2", at, "--chain")
@@ -169,6 +171,29 @@ func TestChain(t *testing.T) {
 		t.Errorf("show printed\n%s", out)
 	}
 	looked(t, at, one, two)
+}
+
+// belowCauses holds that no event that is shown stands above one that caused it.
+func belowCauses(t *testing.T, shown string) {
+	t.Helper()
+	var o shownOrder
+	if err := json.Unmarshal([]byte(shown), &o); err != nil {
+		t.Fatal(err)
+	}
+	links := 0
+	for i, e := range o.Events {
+		for _, below := range o.Events[i+1:] {
+			if slices.Contains(e.Causes, below.ID) {
+				t.Errorf("%s stands above %s, which caused it", e.Type, below.Type)
+			}
+			if slices.Contains(below.Causes, e.ID) {
+				links++
+			}
+		}
+	}
+	if links < 5 {
+		t.Errorf("%d links in\n%s", links, shown)
+	}
 }
 
 // looked looks at the workers of a chain from outside.

@@ -111,9 +111,8 @@ func (m *Main) load(ctx context.Context, s *settings, l *loading, files []string
 		return err
 	}
 	return m.show(s, done, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "sent %s: %s for orders, %s for payments, in %.1f s (%s a second)\n",
-			count(done.Records, "record"), thousands(done.Orders), thousands(done.Payments), done.Seconds,
-			thousands(int64(done.Rate)))
+		_, err := fmt.Fprintf(w, "sent %s%s in %.1f s (%s a second)\n", count(done.Records, "record"),
+			done.about(), done.Seconds, thousands(int64(done.Rate)))
 		return err
 	})
 }
@@ -306,6 +305,27 @@ func (d *loaded) finish(took time.Duration) {
 	if d.Seconds > 0 {
 		d.Rate = float64(d.Records) / d.Seconds
 	}
+}
+
+// about says what the records are about, as far as there are any.
+func (d *loaded) about() string {
+	var words []string
+	for _, part := range []struct {
+		records int64
+		what    string
+	}{
+		{d.Orders, "about orders"},
+		{d.Payments, "about payments"},
+		{d.Known, "about customers, products and stock"},
+	} {
+		if part.records > 0 {
+			words = append(words, thousands(part.records)+" "+part.what)
+		}
+	}
+	if words == nil {
+		return ""
+	}
+	return ": " + strings.Join(words, ", ") + ","
 }
 
 // plus adds what was sent in another go.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -95,10 +94,10 @@ func (m *Main) readOrder(
 
 func (o *shownOrder) write(w io.Writer) error {
 	fmt.Fprintf(w, "order %s: %s\n", o.Order, o.State)
-	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, e := range o.Events {
-		fmt.Fprintf(out, "  %s\t%s\t%s\t%s/%d@%d\n", e.At.Format("2006-01-02 15:04:05.000"), e.Type,
-			e.words, e.Topic, e.Partition, e.Offset)
-	}
-	return out.Flush()
+	return columns(w, 0, func(out io.Writer) {
+		for _, e := range o.Events { // the words last: they can be long
+			fmt.Fprintf(out, "  %s\t%s\t%s/%d@%d\t%s\n", e.At.Format(showTime), e.Type, e.Topic, e.Partition,
+				e.Offset, e.words)
+		}
+	})
 }

@@ -6,6 +6,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
+	"text/tabwriter"
 
 	"golang.org/x/term"
 
@@ -49,6 +51,23 @@ func terminal(w io.Writer) (bool, func() int) {
 		}
 		return width
 	}
+}
+
+// columns writes lines whose cells, with a tab between them, stand below each other. No
+// line ends in blanks.
+func columns(w io.Writer, flags uint, fill func(io.Writer)) error {
+	var text strings.Builder
+	out := tabwriter.NewWriter(&text, 0, 0, 2, ' ', flags)
+	fill(out)
+	if err := out.Flush(); err != nil {
+		return fmt.Errorf("output: %w", err)
+	}
+	for line := range strings.Lines(text.String()) {
+		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
+			return fmt.Errorf("output: %w", err)
+		}
+	}
+	return nil
 }
 
 // thousands writes n with a comma between groups of three digits.

@@ -114,7 +114,7 @@ func writeState(w io.Writer, s *history.State) error {
 			thousands(p.Amount), fates(p))
 	}
 	if s.Deadline != nil {
-		fmt.Fprintf(&b, "  deadline %s\n", s.Deadline.Format(showTime))
+		fmt.Fprintf(&b, "  %s %s\n", untilWords(s.State), s.Deadline.Format(showTime))
 	}
 	if s.After != nil {
 		fmt.Fprintf(&b, "  after %s, the last of %s; %s since\n", s.After,
@@ -125,6 +125,17 @@ func writeState(w io.Writer, s *history.State) error {
 	writeNotes(&b, s.Horizon, s.Notes)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// untilWords says what the deadline of an order in that state is.
+func untilWords(state string) string {
+	switch state {
+	case "pending":
+		return "to be paid by"
+	case "awaiting its order":
+		return "waits for its order until"
+	}
+	return "settled; its row is kept as it is until"
 }
 
 // fates says what had become of a payment's money.

@@ -357,7 +357,14 @@ func TestDamagedTable(t *testing.T) {
 	if !strings.Contains(said, "aside="+filepath.Join(dir, rowsDir+"-aside")) {
 		t.Errorf("log: %s", said)
 	}
-	tally(t, ExitOK, "table", "ls", at, "--state-dir", dir)
+	if _, said := tally(t, ExitOK, "table", "ls", at, "--state-dir", dir); said != "" {
+		t.Errorf("a table of a worker that has stopped: %s", said)
+	}
+	t.Chdir(t.TempDir())
+	_, said = tally(t, ExitOK, "table", "ls", at)
+	if !strings.Contains(said, "--worker or --state-dir") {
+		t.Errorf("no worker at all: %q", said)
+	}
 }
 
 // TestLoadStops holds that a bad line ends a load with its place, and that

@@ -142,6 +142,10 @@ func (m *Main) tableLs(s *settings, l *looking) *cobra.Command {
 			}
 			defer closeAll(sources)
 			list := listPartitions(l.table(s), log, sources[:len(sources)-1])
+			if len(sources) == 1 { // the changelog alone
+				fmt.Fprintln(m.Stderr, "no worker is known: name workers by --worker or --state-dir to see "+
+					"what they hold")
+			}
 			return m.show(s, list, func(w io.Writer) error { return writePartitions(w, list) })
 		},
 	}

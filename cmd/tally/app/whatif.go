@@ -86,7 +86,9 @@ func (m *Main) whatifCommand(s *settings) *cobra.Command {
 	f.StringVar(&q.to, "to", "", "only orders whose first record is before that time")
 	f.StringVar(&q.until, "until", "",
 		"let time go on after the last record, for deadlines that no record has passed: a time, or now")
-	f.Int32SliceVar(&q.partitions, "partition", nil, "only these partitions")
+	f.Int32SliceVar(&q.partitions, "partition", nil,
+		"only these `PARTITIONS`, as in 0,3 (default: all)")
+	f.Lookup("partition").DefValue = "" // which is not shown; "[]" would be
 	f.IntVar(&q.limit, "limit", 0, fmt.Sprintf(
 		"spell out so many orders, 0 for all (default %d, or %d with -o json)", whatifLines, whatifJSON))
 	f.StringVar(&q.expect, "expect", "", "none: exit with 1 if anything differs")
@@ -184,8 +186,15 @@ func (m *Main) whatif(
 
 // writeWhatif writes a report for people.
 func writeWhatif(w io.Writer, r *whatif.Report, took time.Duration) error {
-	var text strings.Builder // of which the line between the tables is a row of blanks
-	out := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
+	err := columns(w, tabwriter.AlignRight, func(out io.Writer) { writeSums(out, r) })
+	if err != nil {
+		return err
+	}
+	return writeDiffering(w, r, took)
+}
+
+// writeSums writes how many events, and how much money, came and would have come.
+func writeSums(out io.Writer, r *whatif.Report) {
 	if len(r.Kinds) > 0 {
 		fmt.Fprintln(out, "  events\tcame\twould\tmissing\textra\tchanged\t")
 	}
@@ -210,13 +219,6 @@ func writeWhatif(w io.Writer, r *whatif.Report, took time.Duration) error {
 			}
 		}
 	}
-	if err := out.Flush(); err != nil {
-		return err
-	}
-	for line := range strings.Lines(text.String()) {
-		fmt.Fprintln(w, strings.TrimRight(line, " \n"))
-	}
-	return writeDiffering(w, r, took)
 }
 
 // signed is n with its sign.
@@ -266,8 +268,8 @@ func writeDiffering(w io.Writer, r *whatif.Report, took time.Duration) error {
 	if r.Whatif != whatif.Same {
 		verdict = differing(r)
 	}
-	_, err := fmt.Fprintf(w, "what if: %s (%s and %s replayed in %s)\n", verdict,
-		count(r.Records, "record"), count(r.Fired, "deadline"), took.Round(time.Millisecond))
+	_, err := fmt.Fprintf(w, "what if: %s (%s and %s replayed in %s ms)\n", verdict,
+		count(r.Records, "record"), count(r.Fired, "deadline"), thousands(took.Milliseconds()))
 	return err
 }
 
@@ -275,7 +277,7 @@ func writeDiffering(w io.Writer, r *whatif.Report, took time.Duration) error {
 func changeText(c whatif.Change) string {
 	text := c.What + " " + c.Kind
 	if c.Money != nil {
-		text += fmt.Sprintf(" of %d %s", c.Money.Minor, c.Money.Currency)
+		text += " of " + c.Money.Currency + " " + thousands(c.Money.Minor)
 	}
 	if c.Place != "" {
 		text += " at " + c.Place
