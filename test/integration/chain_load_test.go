@@ -18,8 +18,14 @@ const (
 	// scarce is the product of which there is not enough, gone the one that is not
 	// sold any more.
 	scarce, gone = "scarce", "gone"
-	// closed is a customer whose account is closed, greedy one who orders too much.
-	closed, greedy = "c-closed", "c-greedy"
+	// closed is a customer whose account is closed, greedy those who order too much,
+	// twenty times each.
+	closed, greedy  = "c-closed", "c-greedy-%d"
+	ordersPerGreedy = 20 * 100
+	// fraudLimit is what a customer may order within an hour, in minor units.
+	fraudLimit = 1_000_000
+	// unpaidFor is how long orders are open that nobody pays.
+	unpaidFor = 15 * time.Second
 )
 
 // furnish sends what is there before the first order.
@@ -48,8 +54,11 @@ func (c *chain) furnish() {
 		})
 	}
 	records := []*kgo.Record{
-		customer(closed, true), customer(greedy, false), product(gone, true), stock(gone, 1_000_000),
+		customer(closed, true), product(gone, true), stock(gone, 1_000_000),
 		product(scarce, false), stock(scarce, max(1, int64(c.plan.orders/400))),
+	}
+	for i := range c.plan.orders/ordersPerGreedy + 1 {
+		records = append(records, customer(fmt.Sprintf(greedy, i), false))
 	}
 	for i := range c.plan.orders / 10 {
 		records = append(records, customer(fmt.Sprintf("c-%d", i), false))
@@ -62,21 +71,12 @@ func (c *chain) furnish() {
 }
 
 // load sends the orders and their payments, never much ahead of what has ended and
-// who was told.
+// who was told, and takes payments back when their orders have ended.
 func (c *chain) load() error {
 	random := rand.New(rand.NewPCG(5, 5))
 	var once sync.Once
 	var failed error
-	for i := range c.plan.orders {
-		for (i-c.ended() > c.plan.window || c.untold() > c.plan.window) &&
-			c.t.Context().Err() == nil {
-			time.Sleep(pause)
-		}
-		commands, payments := c.deal(random, i)
-		records := slices.Concat(commands, payments)
-		if random.IntN(2) == 0 {
-			records = slices.Concat(payments, commands)
-		}
+	send := func(records []*kgo.Record) {
 		for _, r := range records {
 			c.client.Produce(c.t.Context(), r, func(_ *kgo.Record, err error) {
 				if err != nil {
@@ -85,39 +85,93 @@ func (c *chain) load() error {
 			})
 		}
 	}
+	var later []afterwards
+	for i := range c.plan.orders {
+		for (i-c.ended() > c.plan.window || c.untold() > c.plan.window) &&
+			c.t.Context().Err() == nil {
+			time.Sleep(pause)
+		}
+		d := c.deal(random, i)
+		records := slices.Concat(d.commands, d.payments, d.corrections)
+		if random.IntN(2) == 0 {
+			records = slices.Concat(d.corrections, d.payments, d.commands)
+		}
+		send(records)
+		if later = append(later, d.later...); i%100 == 99 {
+			later = c.afterwards(later, send)
+		}
+	}
+	for len(later) > 0 && c.t.Context().Err() == nil {
+		time.Sleep(pause)
+		later = c.afterwards(later, send)
+	}
 	if err := c.client.Flush(c.t.Context()); err != nil {
 		return err
 	}
 	return failed
 }
 
-// deal is one order and what goes with it. Its number says what becomes of it.
-func (c *chain) deal(random *rand.Rand, i int) (commands, payments []*kgo.Record) {
+// An afterwards is a record that takes a payment back, or brings one, when its order
+// has ended.
+type afterwards struct {
+	order string
+	// payment is the one that is taken back, empty if one is brought.
+	payment string
+	record  *kgo.Record
+}
+
+// afterwards sends those whose orders have ended, and returns the others.
+func (c *chain) afterwards(list []afterwards, send func([]*kgo.Record)) []afterwards {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.DeleteFunc(list, func(a afterwards) bool {
+		if !c.ends[a.order] {
+			return false
+		}
+		a.record.Timestamp = time.Now()
+		send([]*kgo.Record{a.record})
+		if a.payment != "" {
+			c.after = append(c.after, a.payment)
+		}
+		return true
+	})
+}
+
+// A deal is one order and what goes with it.
+type deal struct {
+	commands, payments, corrections []*kgo.Record
+	later                           []afterwards
+}
+
+// deal deals one order. Its number says what becomes of it.
+func (c *chain) deal(random *rand.Rand, i int) (d deal) {
 	now := time.Now()
 	id := fmt.Sprintf("order-%06d", i)
 	place, parts, percent, paid := c.order(random, i, now)
-	commands = append(commands, c.record(c.prefix+"order-commands", id, now, &tallyv1.OrderCommand{
+	d.commands = append(d.commands, c.record(c.prefix+"order-commands", id, now, &tallyv1.OrderCommand{
 		Command: &tallyv1.OrderCommand_PlaceOrder{PlaceOrder: place},
 	}))
 	left := place.GetTotal().GetMinor() * percent / 100
 	for n := range parts {
 		amount := left / int64(parts-n)
 		if left -= amount; amount > 0 {
-			payments = append(payments, c.pays(fmt.Sprintf("pay-%06d-%d", i, n), id, amount, paid))
+			d.payments = append(d.payments, c.pays(payID(i, n), id, amount, paid))
 		}
 	}
 	switch i % 100 {
 	case 15: // taken back; whether before it is confirmed, nobody knows
-		commands = append(commands, c.record(c.prefix+"order-commands", id, now, &tallyv1.OrderCommand{
-			Command: &tallyv1.OrderCommand_CancelOrder{CancelOrder: &tallyv1.CancelOrder{
-				OrderId: id, Reason: "changed their mind",
-			}},
-		}))
+		d.commands = append(d.commands, c.record(c.prefix+"order-commands", id, now,
+			&tallyv1.OrderCommand{Command: &tallyv1.OrderCommand_CancelOrder{
+				CancelOrder: &tallyv1.CancelOrder{OrderId: id, Reason: "changed their mind"},
+			}}))
 	case 16: // all of it twice
-		commands, payments = twice(commands), twice(payments)
+		d.commands, d.payments = twice(d.commands), twice(d.payments)
 	}
-	return commands, payments
+	c.correct(&d, i, id, place.GetTotal().GetMinor(), now)
+	return d
 }
+
+func payID(i, n int) string { return fmt.Sprintf("pay-%06d-%d", i, n) }
 
 func twice(records []*kgo.Record) []*kgo.Record {
 	for _, r := range records {
@@ -132,7 +186,6 @@ func twice(records []*kgo.Record) []*kgo.Record {
 func (c *chain) order(random *rand.Rand, i int, now time.Time) (
 	place *tallyv1.PlaceOrder, parts int, percent int64, paid time.Time,
 ) {
-	const unpaidFor = 15 * time.Second
 	id := fmt.Sprintf("order-%06d", i)
 	place = &tallyv1.PlaceOrder{
 		OrderId: id, CustomerId: fmt.Sprintf("c-%d", random.IntN(max(1, c.plan.orders/10))),
@@ -162,12 +215,22 @@ func (c *chain) order(random *rand.Rand, i int, now time.Time) (
 	case kind == 7:
 		line(scarce, 5)
 	case kind == 8:
-		place.CustomerId = greedy
+		place.CustomerId = fmt.Sprintf(greedy, i/ordersPerGreedy)
 		line("product-0", 200_000)
 	case kind == 9:
 		percent = 150
 	case kind < 15:
 		parts = 2
+	case kind == 21: // the first of them was taken back before it came
+		parts, percent = 2, 200
+	case kind == 22, kind == 20:
+		place.Due = timestamppb.New(now.Add(unpaidFor))
+	case kind == 24:
+		percent = 150
+	case kind == 25: // a digit was lost
+		percent = 10
+	case kind == 26: // in cash, which an operator books
+		percent = 0
 	}
 	return place, parts, percent, paid
 }

@@ -39,14 +39,15 @@ func chainSiege(t *testing.T, kind kafkatest.Kind) siege {
 
 // TestChain runs the whole chain of services in three processes, two of which are
 // killed at random. An oracle that shares no code with them judges what came out:
-// every order in its right end, the stock, the money, and no customer told twice.
+// every order in its right end and view, the stock, the money, and no customer told
+// twice.
 func TestChain(t *testing.T) {
 	each(t, func(t *testing.T, s *stage) {
 		plan := chainSiege(t, s.broker.Kind)
 		c := newChain(s, plan)
 		began := time.Now()
+		c.furnish() // all of it is known to the services before the first order
 		c.hire()
-		c.furnish()
 		loaded := make(chan error, 1)
 		go func() { loaded <- c.load() }()
 		for k := range plan.kills {
@@ -59,17 +60,20 @@ func TestChain(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.progress("all customers are told", func() int { return c.untold() })
-		c.until("nothing is reserved any more", c.atRest)
+		c.until("nothing is left to do", c.atRest)
+		took := time.Since(began)
+		shop := c.open()
+		c.look(shop)
 		for _, w := range c.workers {
 			w.end()
 		}
-		took := time.Since(began)
-		v := c.judge()
+		v := c.judge(shop)
 		const begun = 1000 // gates that a worker may leave open when it is killed
 		if most := plan.kills * begun; v.Unresolved > most {
 			t.Errorf("of %d customers nobody knows whether they were told, more than %d", v.Unresolved, most)
 		}
-		if v.Orders != plan.orders || v.Sent == 0 || v.Expired == 0 || v.Withdrawn == 0 {
+		if v.Orders != plan.orders || v.Sent == 0 || v.Expired == 0 || v.Withdrawn == 0 ||
+			v.TakenBack == 0 || v.ReversedLate == 0 || v.Waiting == 0 {
 			t.Errorf("the run shows too little: %+v", v)
 		}
 		t.Logf("%d kills in %v: %+v", plan.kills, took.Round(time.Second), v)
@@ -91,6 +95,7 @@ type chain struct {
 	ends  map[string]bool // orders
 	told  map[string]bool // orders
 	wait  int             // confirmed orders whose customer is not told
+	after []string        // payments that were taken back when their fate was known
 }
 
 func newChain(s *stage, plan siege) *chain {
@@ -106,7 +111,7 @@ func newChain(s *stage, plan siege) *chain {
 	for range crews {
 		c.dirs = append(c.dirs, s.t.TempDir())
 	}
-	go c.look(s.t.Context())
+	go c.follow(s.t.Context())
 	return c
 }
 
@@ -114,7 +119,9 @@ func newChain(s *stage, plan siege) *chain {
 //
 //nolint:gochecknoglobals // a table
 var crews = [][]string{
-	{"rekey", "orders", "inventory"}, {"fraud", "details", "validate"}, {"confirm", "notify"},
+	{"rekey", "orders", "inventory"},
+	{"fraud", "details", "validate", "views"},
+	{"confirm", "notify", "views"},
 }
 
 func (c *chain) hire() {
@@ -125,7 +132,8 @@ func (c *chain) hire() {
 
 func (c *chain) start(i int) *worker {
 	args := append([]string{
-		"--chain", "--interval", "200ms", "--webhook", c.post.URL, "--fraud-limit", "1000000",
+		"--chain", "--interval", "200ms", "--webhook", c.post.URL,
+		"--fraud-limit", fmt.Sprint(fraudLimit),
 		"--notify-backoff", "500ms", "--notify-gate", "60s", "--session-timeout", "10s",
 	}, crews[i]...)
 	return c.spawn(fmt.Sprintf("crew-%d", i), c.dirs[i], args...)
@@ -155,8 +163,8 @@ func (c *chain) receive(w http.ResponseWriter, r *http.Request) {
 	c.taken[event.Subject]++
 }
 
-// look follows what comes out.
-func (c *chain) look(ctx context.Context) {
+// follow sees what comes out.
+func (c *chain) follow(ctx context.Context) {
 	notices := c.prefix + "notices"
 	client := c.broker.Client(c.t, kgo.ConsumeTopics(c.topics.Confirmations, c.topics.Exceptions,
 		notices), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
@@ -198,25 +206,6 @@ func (c *chain) untold() int {
 	return c.wait
 }
 
-// atRest tells that no product is reserved: what follows the last end of an order
-// has been done too.
-func (c *chain) atRest() bool {
-	reserved := map[string]int64{}
-	for _, r := range c.records(c.app + "-inventory-stock-table") {
-		var row tallyv1.StockRow
-		if err := proto.Unmarshal(r.Value, &row); err != nil {
-			c.t.Fatal(err)
-		}
-		reserved[string(r.Key)] = row.GetReserved()
-	}
-	for _, n := range reserved {
-		if n != 0 {
-			return false
-		}
-	}
-	return true
-}
-
 // progress waits until nothing is left, as long as it gets less.
 func (c *chain) progress(what string, left func() int) {
 	c.t.Helper()
@@ -232,32 +221,55 @@ func (c *chain) progress(what string, left func() int) {
 	}
 }
 
-// judge has the oracle read everything.
-func (c *chain) judge() oracle.Verdict {
+// open has the oracle read everything.
+func (c *chain) open() *oracle.Shop {
 	c.t.Helper()
 	shop := oracle.New()
+	shop.FraudLimit = fraudLimit
 	each := func(name string, take func(*kgo.Record)) {
 		for _, r := range c.records(name) {
 			take(r)
 		}
 	}
-	each(c.prefix+"order-commands", func(r *kgo.Record) { shop.Command(r.Value) })
+	// Those about orders are keyed by order, and its view has taken each of them in.
+	about := func(name string, take func(*kgo.Record)) {
+		each(name, func(r *kgo.Record) {
+			shop.Place(r.Topic, string(r.Key), r.Offset)
+			take(r)
+		})
+	}
 	each(c.topics.Payments, func(r *kgo.Record) { shop.Payment(r.Value, r.Timestamp) })
+	about(c.prefix+"payments-by-order", func(r *kgo.Record) {
+		shop.PaymentByOrder(string(r.Key), r.Value)
+	})
+	about(c.prefix+"corrections", func(r *kgo.Record) { shop.Correction(r.Value, r.Timestamp) })
+	about(c.prefix+"order-commands", func(r *kgo.Record) { shop.Command(r.Value) })
+	each(c.prefix+"customers", func(r *kgo.Record) { shop.Customer(r.Value) })
+	each(c.prefix+"products", func(r *kgo.Record) { shop.Product(r.Value) })
 	each(c.prefix+"stock", func(r *kgo.Record) { shop.Stock(r.Value) })
-	each(c.topics.Orders, func(r *kgo.Record) { shop.OrderEvent(r.Value) })
-	each(c.prefix+"order-checks", func(r *kgo.Record) { shop.Check(r.Value) })
-	each(c.topics.Confirmations, func(r *kgo.Record) { shop.Confirmation(r.Value) })
-	each(c.topics.Exceptions, func(r *kgo.Record) { shop.Exception(r.Value) })
-	each(c.prefix+"notices", func(r *kgo.Record) { shop.Notice(r.Value) })
+	about(c.topics.Orders, func(r *kgo.Record) { shop.OrderEvent(r.Value) })
+	about(c.prefix+"order-checks", func(r *kgo.Record) { shop.Check(r.Value) })
+	about(c.topics.Confirmations, func(r *kgo.Record) { shop.Confirmation(r.Value) })
+	about(c.topics.Exceptions, func(r *kgo.Record) { shop.Exception(r.Value) })
+	about(c.prefix+"notices", func(r *kgo.Record) { shop.Notice(r.Value) })
 	each(c.app+"-inventory-stock-table", func(r *kgo.Record) { shop.StockRow(string(r.Key), r.Value) })
 	if dead := c.records(c.topics.DeadLetters); len(dead) > 0 {
 		c.t.Errorf("%d records are in the dead letters, the first under %q", len(dead), dead[0].Key)
 	}
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	for id, n := range c.taken {
 		shop.Taken(id, n)
 	}
-	c.mu.Unlock()
+	for _, id := range c.after {
+		shop.After(id)
+	}
+	return shop
+}
+
+// judge has the oracle say what is wrong.
+func (c *chain) judge(shop *oracle.Shop) oracle.Verdict {
+	c.t.Helper()
 	v := shop.Judge()
 	for _, wrong := range shop.Wrong {
 		c.t.Error(wrong)

@@ -43,15 +43,17 @@ func TestWeekReplayed(t *testing.T) {
 	const orders = 2000
 	each(t, func(t *testing.T, s *stage) {
 		slow, fast := s, newStage(t, s.broker)
+		begin := time.Now().Add(-8 * 24 * time.Hour).Truncate(time.Hour) // of both weeks
 		var said [2][]string
 		for i, run := range []*stage{slow, fast} {
-			week := run.week(orders)
+			week := run.week(begin, orders)
 			var w *worker
 			if run == slow {
 				w = run.spawn("worker", t.TempDir()).holds(partitions)
-				for chunk := range slices.Chunk(week, 250) {
+				// Never a pause: where nothing comes for a second, the time of day takes over,
+				// and by that the week is over.
+				for chunk := range slices.Chunk(week, 10) {
 					run.put(chunk...)
-					run.until("the chunk is done", run.caughtUp)
 				}
 			} else {
 				run.put(week...)
@@ -118,10 +120,9 @@ func (s *stage) record(topic, key string, at time.Time, m proto.Message) *kgo.Re
 
 // week is last week: orders that are to be paid within an hour, and payments that
 // come in time, in parts, too late or not at all, in the order of their times.
-func (s *stage) week(orders int) []*kgo.Record {
+func (s *stage) week(begin time.Time, orders int) []*kgo.Record {
 	s.t.Helper()
 	random := rand.New(rand.NewPCG(7, 7))
-	begin := time.Now().Add(-8 * 24 * time.Hour).Truncate(time.Hour)
 	var week []*kgo.Record
 	for i := range orders {
 		id, minor := fmt.Sprintf("week-%05d", i), 100+random.Int64N(10_000)
@@ -167,9 +168,7 @@ func (s *stage) values(topic string) []string {
 // records reads the committed records of a topic.
 func (s *stage) records(topic string) []*kgo.Record {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
-	defer cancel()
-	ends, err := s.admin.ListCommittedOffsets(ctx, topic)
+	ends, err := s.admin.ListCommittedOffsets(s.t.Context(), topic)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -179,18 +178,38 @@ func (s *stage) records(topic string) []*kgo.Record {
 			left[o.Partition], from[o.Partition] = o.Offset, kgo.NewOffset().AtStart()
 		}
 	})
-	client := s.broker.Client(s.t, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}),
+	return s.read(map[string]map[int32]kgo.Offset{topic: from},
+		map[string]map[int32]int64{topic: left})
+}
+
+// read reads the committed records of partitions up to their ends, which it takes out
+// of left.
+func (s *stage) read(
+	from map[string]map[int32]kgo.Offset, left map[string]map[int32]int64,
+) []*kgo.Record {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	client := s.broker.Client(s.t, kgo.ConsumePartitions(from),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
 	defer client.Close()
+	some := func() bool {
+		for _, partitions := range left {
+			if len(partitions) > 0 {
+				return true
+			}
+		}
+		return false
+	}
 	var records []*kgo.Record
-	for len(left) > 0 {
+	for some() {
 		fetches := client.PollFetches(ctx)
 		if ctx.Err() != nil {
-			s.t.Fatalf("reading %s did not end", topic)
+			s.t.Fatalf("reading did not end: %v", left)
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
-			if r.Offset >= left[r.Partition]-1 {
-				delete(left, r.Partition)
+			if r.Offset >= left[r.Topic][r.Partition]-1 {
+				delete(left[r.Topic], r.Partition)
 			}
 			if !r.Attrs.IsControl() {
 				records = append(records, r)

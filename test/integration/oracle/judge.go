@@ -6,10 +6,13 @@ type Verdict struct {
 	// Rejected are the withdrawn ones that a check had found wrong.
 	Rejected                            int
 	Payments, Sent, Bounced, Unresolved int
-	// Received is the money that came in; it was confirmed, or is owed.
-	Received, ConfirmedMinor, Owed int64
-	Products                       int
-	Shipped                        int64
+	// Received is the money that came in: confirmed, owed, taken back before either,
+	// or waiting for an order that did not come.
+	Received, ConfirmedMinor, Owed, TakenBack, Waiting int64
+	// ReversedLate are payments that were taken back when their fate was stated.
+	ReversedLate int
+	Products     int
+	Shipped      int64
 	// WrongCount counts what is wrong, of which Shop.Wrong has the first.
 	WrongCount int
 }
@@ -20,9 +23,15 @@ func services() [3]string { return [3]string{"stock", "fraud", "details"} }
 // Judge holds what came out against what went in.
 func (s *Shop) Judge() Verdict {
 	var v Verdict
+	for _, o := range s.orders {
+		for _, line := range o.asked.GetLines() {
+			s.product(line.GetProductId()).wanted += line.GetQuantity()
+		}
+	}
 	for id, o := range s.orders {
+		s.shown(id, o)
 		if o.asked == nil {
-			s.fault("order %s was never asked for", id)
+			s.unasked(id, o)
 			continue
 		}
 		v.Orders++
@@ -31,6 +40,7 @@ func (s *Shop) Judge() Verdict {
 		v.Withdrawn += o.withdrawn
 		v.Rejected += o.rejected
 		s.checks(id, o)
+		s.reasons(id, o)
 		s.end(id, o)
 		s.told(id, o, &v)
 		if o.confirmed > 0 {
@@ -39,15 +49,9 @@ func (s *Shop) Judge() Verdict {
 			}
 		}
 	}
-	for id, p := range s.payments {
-		v.Payments++
-		v.Received += p.amount
-		v.ConfirmedMinor += p.confirmed
-		v.Owed += p.owed
-		if p.confirmed+p.owed != p.amount {
-			s.fault("payment %s of %d for order %s: %d are confirmed and %d have to go back", id,
-				p.amount, p.order, p.confirmed, p.owed)
-		}
+	s.fraud()
+	for _, p := range s.payments {
+		s.money(p, &v)
 	}
 	for id, p := range s.products {
 		v.Products++
@@ -86,6 +90,15 @@ func (s *Shop) checks(id string, o *order) {
 	}
 }
 
+// unasked holds that nothing is said of an order that was never asked for: its
+// payments wait.
+func (s *Shop) unasked(id string, o *order) {
+	if o.placed+o.validated+o.rejected+o.cancelled+o.confirmed+o.expired+o.withdrawn > 0 ||
+		len(o.payments) == 0 {
+		s.fault("order %s was never asked for", id)
+	}
+}
+
 // end holds that an order has one end, which fits its payments and their times.
 func (s *Shop) end(id string, o *order) {
 	if o.confirmed+o.expired+o.withdrawn != 1 {
@@ -94,28 +107,50 @@ func (s *Shop) end(id string, o *order) {
 		return
 	}
 	total := o.asked.GetTotal().GetMinor()
-	var inTime, all int64
-	for _, p := range o.payments {
-		if p.currency != o.asked.GetTotal().GetCurrency() {
-			continue
-		}
-		all += p.amount
-		if o.asked.GetDue() == nil || !p.at.After(o.asked.GetDue().AsTime()) {
-			inTime += p.amount
-		}
+	sure, most := o.covered()
+	refused := 0
+	if o.confirmed == 1 && o.cancelled > 0 {
+		refused = 1
 	}
 	switch {
 	// A payment that came late, but before its order was validated, counts.
-	case o.confirmed == 1 && (o.shares != total || all < total || o.validated != 1):
-		s.fault("order %s of %d is confirmed with shares of %d; %d came in time, validated %d", id,
-			total, o.shares, inTime, o.validated)
+	case o.confirmed == 1 && (o.shares != total || most < total || o.validated != 1):
+		s.fault("order %s of %d is confirmed with shares of %d; %d to %d came, validated %d", id,
+			total, o.shares, sure, most, o.validated)
 	case o.withdrawn == 1 && o.rejected+o.cancelled == 0:
 		s.fault("order %s was withdrawn without a reason", id)
+	case o.withdrawn == 1 && (o.ended.GetRejection() != o.checks.rejection ||
+		o.ended.GetReason() != o.checks.stop):
+		s.fault("order %s was withdrawn as %v; what came first is %q, a rejection: %v", id, o.ended,
+			o.checks.stop, o.checks.rejection)
 	case o.withdrawn == 0 && o.rejected == 1:
 		s.fault("order %s was rejected and not withdrawn", id)
-	case o.expired == 1 && inTime >= total:
+	case o.expired == 1 && sure >= total:
 		s.fault("order %s was paid in time and expired", id)
+	case o.expired == 1 && o.asked.GetDue() == nil:
+		s.fault("order %s has expired and was never due", id)
+	case o.cancelRefused != refused:
+		s.fault("order %s: its cancel was refused %d times, want %d", id, o.cancelRefused, refused)
 	}
+}
+
+// covered is what the payments of an order come to in its currency: those that count
+// whatever was read first, and those that may. One that was taken back counts only if
+// it was too late for that, and one that is booked by hand for an order that was due
+// only if it was read before: corrections hold no time up.
+func (o *order) covered() (sure, most int64) {
+	due := o.asked.GetDue()
+	for _, p := range o.payments {
+		if p.currency != o.asked.GetTotal().GetCurrency() || p.before {
+			continue
+		}
+		most += p.amount
+		inTime := due == nil || !p.booked && !p.at.After(due.AsTime())
+		if inTime && len(p.taken) == 0 {
+			sure += p.amount
+		}
+	}
+	return sure, most
 }
 
 // told holds that who is confirmed was told once, and nobody else.

@@ -4,7 +4,6 @@ package oracle
 
 import (
 	"fmt"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -15,12 +14,18 @@ import (
 const maxWrong = 20
 
 // A Shop is all that is known of a run. Its methods take in the records of one
-// topic each, in any order of the topics.
+// topic each, those of a partition in their order: first payments and corrections,
+// the rest in any order of the topics.
 type Shop struct {
-	orders   map[string]*order
-	payments map[string]*payment
-	products map[string]*product
-	taken    map[string]int // deliveries that the receiver took, by order
+	// FraudLimit is what the orders of one customer may come to, in minor units. All
+	// of a run lies within one window.
+	FraudLimit int64
+
+	orders    map[string]*order
+	payments  map[string]*payment
+	products  map[string]*product
+	customers map[string]*tallyv1.CustomerUpdated
+	taken     map[string]int // deliveries that the receiver took, by order
 
 	Wrong []string
 	wrong int
@@ -31,37 +36,53 @@ type order struct {
 
 	placed, validated, rejected, cancelled int
 	good, bad                              [3]int // of stock, fraud, details
+	checks                                 said
 	confirmed, expired, withdrawn          int
+	ended                                  *tallyv1.OrderWithdrawn
+	cancelRefused                          int
 	shares                                 int64
 	sent, bounced, unresolved              int
 	payments                               []*payment
+	places                                 map[string]bool // topic@offset
+	view                                   *View
+	viewed                                 int
 }
 
-type payment struct {
-	order, currency string
-	amount          int64
-	at              time.Time
-	confirmed, owed int64
+// said is what was said about an order beside that it was.
+type said struct {
+	// stop is the first event that takes the order back, rejection what it is.
+	stop      string
+	stopped   bool
+	rejection bool
+	rejected  string // the reason
+
+	short              []string // products
+	suspected, refused string
+	contact            *tallyv1.Contact
+	notice             string // the last one
 }
 
 type product struct {
 	added   int64
 	row     *tallyv1.StockRow
 	shipped int64 // with the orders that are confirmed
+	wanted  int64 // by all orders
+	over    bool  // not sold any more
 }
 
 // New returns an empty shop.
 func New() *Shop {
 	return &Shop{
 		orders: map[string]*order{}, payments: map[string]*payment{},
-		products: map[string]*product{}, taken: map[string]int{},
+		products: map[string]*product{}, customers: map[string]*tallyv1.CustomerUpdated{},
+		taken: map[string]int{},
 	}
 }
 
 func (s *Shop) order(id string) *order {
 	o := s.orders[id]
 	if o == nil {
-		o = &order{}
+		o = &order{places: map[string]bool{}}
 		s.orders[id] = o
 	}
 	return o
@@ -113,9 +134,14 @@ func (s *Shop) OrderEvent(value []byte) {
 	case *tallyv1.OrderEvent_OrderValidated:
 		s.order(e.OrderValidated.GetOrder().GetOrderId()).validated++
 	case *tallyv1.OrderEvent_OrderRejected:
-		s.order(e.OrderRejected.GetOrderId()).rejected++
+		o := s.order(e.OrderRejected.GetOrderId())
+		o.rejected++
+		o.checks.rejected = e.OrderRejected.GetReason()
+		o.stop(e.OrderRejected.GetReason(), true)
 	case *tallyv1.OrderEvent_OrderCancelled:
-		s.order(e.OrderCancelled.GetOrderId()).cancelled++
+		o := s.order(e.OrderCancelled.GetOrderId())
+		o.cancelled++
+		o.stop(e.OrderCancelled.GetReason(), false)
 	case *tallyv1.OrderEvent_OrderRefused:
 		s.fault("order %s was refused: %v", e.OrderRefused.GetOrderId(), e.OrderRefused)
 	}
@@ -131,35 +157,49 @@ func (s *Shop) Check(value []byte) {
 	case *tallyv1.OrderCheckEvent_StockReserved:
 		s.order(e.StockReserved.GetOrderId()).good[0]++
 	case *tallyv1.OrderCheckEvent_StockShort:
-		s.order(e.StockShort.GetOrderId()).bad[0]++
+		o := s.order(e.StockShort.GetOrderId())
+		o.bad[0]++
+		o.checks.short = e.StockShort.GetProductIds()
 	case *tallyv1.OrderCheckEvent_FraudCleared:
 		s.order(e.FraudCleared.GetOrderId()).good[1]++
 	case *tallyv1.OrderCheckEvent_FraudSuspected:
-		s.order(e.FraudSuspected.GetOrderId()).bad[1]++
+		o := s.order(e.FraudSuspected.GetOrderId())
+		o.bad[1]++
+		o.checks.suspected = e.FraudSuspected.GetReason()
 	case *tallyv1.OrderCheckEvent_DetailsAccepted:
-		s.order(e.DetailsAccepted.GetOrderId()).good[2]++
+		o := s.order(e.DetailsAccepted.GetOrderId())
+		o.good[2]++
+		o.checks.contact = e.DetailsAccepted.GetContact()
 	case *tallyv1.OrderCheckEvent_DetailsRefused:
-		s.order(e.DetailsRefused.GetOrderId()).bad[2]++
+		o := s.order(e.DetailsRefused.GetOrderId())
+		o.bad[2]++
+		o.checks.refused = e.DetailsRefused.GetReason()
 	}
 }
 
-// Payment takes in a record of payments. One that comes again counts once.
-func (s *Shop) Payment(value []byte, at time.Time) {
-	var m tallyv1.PaymentEvent
-	if !s.decode("a payment", value, &m) || m.GetPaymentReceived() == nil {
-		return
+// stop notes what takes an order back. Of several events the first counts: they are
+// in one partition.
+func (o *order) stop(why string, rejection bool) {
+	if !o.checks.stopped {
+		o.checks.stopped, o.checks.stop, o.checks.rejection = true, why, rejection
 	}
-	p := m.GetPaymentReceived()
-	if s.payments[p.GetPaymentId()] != nil {
-		return
+}
+
+// Customer takes in a record of customers, the last of which counts.
+func (s *Shop) Customer(value []byte) {
+	var m tallyv1.CustomerEvent
+	if s.decode("a customer", value, &m) {
+		s.customers[m.GetCustomerUpdated().GetCustomerId()] = m.GetCustomerUpdated()
 	}
-	known := &payment{
-		order: p.GetOrderId(), amount: p.GetAmount().GetMinor(),
-		currency: p.GetAmount().GetCurrency(), at: at,
+}
+
+// Product takes in a record of products, the last of which counts.
+func (s *Shop) Product(value []byte) {
+	var m tallyv1.ProductEvent
+	if s.decode("a product", value, &m) {
+		p := m.GetProductUpdated()
+		s.product(p.GetProductId()).over = p.GetDiscontinued()
 	}
-	s.payments[p.GetPaymentId()] = known
-	o := s.order(p.GetOrderId())
-	o.payments = append(o.payments, known)
 }
 
 // Stock takes in a record of stock.
@@ -183,44 +223,6 @@ func (s *Shop) StockRow(productID string, value []byte) {
 	s.product(productID).row = row
 }
 
-// Confirmation takes in a record of confirmations.
-func (s *Shop) Confirmation(value []byte) {
-	var m tallyv1.ConfirmationEvent
-	if !s.decode("a confirmation", value, &m) {
-		return
-	}
-	c := m.GetOrderConfirmed()
-	o := s.order(c.GetOrderId())
-	o.confirmed++
-	for _, share := range c.GetPayments() {
-		o.shares += share.GetMinor()
-		if p := s.payments[share.GetPaymentId()]; p != nil {
-			p.confirmed += share.GetMinor()
-		} else {
-			s.fault("order %s is confirmed by payment %s, which never came", c.GetOrderId(),
-				share.GetPaymentId())
-		}
-	}
-}
-
-// Exception takes in a record of exceptions; payments must have been taken in.
-func (s *Shop) Exception(value []byte) {
-	var m tallyv1.ExceptionEvent
-	if !s.decode("an exception", value, &m) {
-		return
-	}
-	switch e := m.GetEvent().(type) {
-	case *tallyv1.ExceptionEvent_OrderExpired:
-		s.order(e.OrderExpired.GetOrderId()).expired++
-	case *tallyv1.ExceptionEvent_OrderWithdrawn:
-		s.order(e.OrderWithdrawn.GetOrderId()).withdrawn++
-	case *tallyv1.ExceptionEvent_RefundOwed:
-		if p := s.payments[e.RefundOwed.GetPaymentId()]; p != nil {
-			p.owed += e.RefundOwed.GetAmount().GetMinor()
-		}
-	}
-}
-
 // Notice takes in a record of notices.
 func (s *Shop) Notice(value []byte) {
 	var m tallyv1.NoticeEvent
@@ -229,13 +231,26 @@ func (s *Shop) Notice(value []byte) {
 	}
 	switch e := m.GetEvent().(type) {
 	case *tallyv1.NoticeEvent_ConfirmationSent:
-		s.order(e.ConfirmationSent.GetOrderId()).sent++
+		o := s.order(e.ConfirmationSent.GetOrderId())
+		o.sent++
+		o.checks.notice = "sent"
 	case *tallyv1.NoticeEvent_ConfirmationBounced:
-		s.order(e.ConfirmationBounced.GetOrderId()).bounced++
+		o := s.order(e.ConfirmationBounced.GetOrderId())
+		o.bounced++
+		o.checks.notice = "bounced"
 	case *tallyv1.NoticeEvent_ConfirmationUnresolved:
-		s.order(e.ConfirmationUnresolved.GetOrderId()).unresolved++
+		o := s.order(e.ConfirmationUnresolved.GetOrderId())
+		o.unresolved++
+		o.checks.notice = "unresolved"
 	}
 }
 
 // Taken says that the receiver outside took a notification about an order.
 func (s *Shop) Taken(orderID string, times int) { s.taken[orderID] += times }
+
+// Place says that a record about an order is in one of the topics about orders.
+func (s *Shop) Place(topic, orderID string, offset int64) {
+	s.order(orderID).places[place(topic, offset)] = true
+}
+
+func place(topic string, offset int64) string { return fmt.Sprintf("%s@%d", topic, offset) }
