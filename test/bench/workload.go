@@ -64,10 +64,13 @@ func total(order int) int64 { return 100 + int64(order)*7919%100_000 }
 // key is an order's id, and the key of all its records.
 func key(order int) string { return fmt.Sprintf("order-%010d", order) }
 
+// firstAt is the time of the first record. Were it long ago, all rows would be due by the
+// time of day, and those of a partition that is read to its end before the others lapse
+// while these are still measured: many in one run, none in the next.
+var firstAt = time.Now().Add(-time.Hour).Truncate(time.Second)
+
 // at is the time of a record, one millisecond for each order.
-func at(n int) time.Time {
-	return time.Unix(1_750_000_000, 0).Add(time.Duration(n) * time.Millisecond)
-}
+func at(n int) time.Time { return firstAt.Add(time.Duration(n) * time.Millisecond) }
 
 // A format is how a record's value is written.
 type format string
