@@ -108,16 +108,16 @@ func (c *rowCache) fill(key string, value []byte, version uint64) {
 // commit takes over rows that are in the database already; nil is a deletion.
 // It lets readers in now and then: whoever misses a row meanwhile reads the
 // database, which has it.
-func (c *rowCache) commit(rows map[string][]byte) {
+func (c *rowCache) commit(rows []*written) {
 	c.mu.Lock()
 	c.version++
 	var n int64
-	for k, v := range rows {
+	for _, w := range rows {
 		switch {
-		case v == nil:
-			n += c.drop(k)
+		case w.now == nil:
+			n += c.drop(w.key)
 		case c.budget.limit >= 0:
-			n += c.put(k, v)
+			n += c.put(w.key, w.now)
 		}
 		if n > commitStep {
 			c.mu.Unlock()

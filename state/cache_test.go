@@ -45,7 +45,7 @@ func TestRowCacheTakesNoOldRow(t *testing.T) {
 	b := &rowBudget{limit: 10_000}
 	c := b.newCache()
 	_, version, _ := c.get("k") // a reader goes to the database
-	c.commit(map[string][]byte{"k": []byte("new"), "gone": nil})
+	c.commit([]*written{{key: "k", now: []byte("new")}, {key: "gone"}})
 	c.fill("k", []byte("old"), version)
 	if v, _, _ := c.get("k"); string(v) != "new" {
 		t.Errorf("got %q", v)
@@ -54,11 +54,11 @@ func TestRowCacheTakesNoOldRow(t *testing.T) {
 	if cached(c, "gone") {
 		t.Error("a deleted row came back")
 	}
-	c.commit(map[string][]byte{"k": nil})
+	c.commit([]*written{{key: "k"}})
 	if cached(c, "k") {
 		t.Error("a deleted row is still there")
 	}
-	c.commit(map[string][]byte{"k": []byte("v")})
+	c.commit([]*written{{key: "k", now: []byte("v")}})
 	c.clear()
 	if cached(c, "k") || b.young.Load() != 0 {
 		t.Errorf("after clear: %v, %d bytes", cached(c, "k"), b.young.Load())

@@ -37,10 +37,25 @@ func (t *Table) committed(key string) ([]byte, error) {
 	return t.read(key)
 }
 
-// put adds changes to b, with what follows from them, and with the mark m, which
-// takes its share of that. They come in the order of their keys, which saves Pebble's
-// memtable most of its searching, and no key comes twice.
+// put is putAll of changes that move the fingerprint of m too.
 func (t *Table) put(b *pebble.Batch, changes iter.Seq2[change, error], m *mark) error {
+	return t.putAll(b, func(yield func(change, error) bool) {
+		for c, err := range changes {
+			if err == nil {
+				c.count(&m.sum)
+			}
+			if !yield(c, err) {
+				return
+			}
+		}
+	}, m)
+}
+
+// putAll adds changes to b, with what follows from them, and with the mark m. They come
+// in the order of their keys, which saves Pebble's memtable most of its searching, and
+// no key comes twice.
+func (t *Table) putAll(b *pebble.Batch, changes iter.Seq2[change, error], m *mark) error {
+	var moves []moved
 	for c, err := range changes {
 		if err != nil {
 			return err
@@ -48,14 +63,9 @@ func (t *Table) put(b *pebble.Batch, changes iter.Seq2[change, error], m *mark) 
 		if err := t.putRow(b, c.key, c.now); err != nil {
 			return err
 		}
-		c.count(&m.sum)
 		if t.deadline != nil {
-			at, err := t.moveDeadline(b, c)
-			if err != nil {
-				return err
-			}
-			if at != 0 {
-				m.soonest = min(m.soonest, at)
+			if was, now := t.due(c.was), t.due(c.now); was != now {
+				moves = append(moves, moved{c.key, was, now})
 			}
 		}
 		if t.entries != nil {
@@ -63,6 +73,9 @@ func (t *Table) put(b *pebble.Batch, changes iter.Seq2[change, error], m *mark) 
 				return err
 			}
 		}
+	}
+	if err := t.moveDeadlines(b, moves, m); err != nil {
+		return err
 	}
 	return putMark(b, t.number, *m)
 }
@@ -78,15 +91,4 @@ func (t *Table) putRow(b *pebble.Batch, key string, value []byte) error {
 	copy(op.Key, t.prefix[:])
 	copy(op.Key[rowPrefix:], key)
 	return op.Finish()
-}
-
-// ordered returns rows in the order of keys.
-func ordered(keys []string, rows map[string][]byte) iter.Seq2[string, []byte] {
-	return func(yield func(string, []byte) bool) {
-		for _, k := range keys {
-			if !yield(k, rows[k]) {
-				return
-			}
-		}
-	}
 }

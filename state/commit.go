@@ -1,10 +1,9 @@
 package state
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"iter"
-	"maps"
 	"math"
 	"time"
 
@@ -37,12 +36,12 @@ func (db *DB) Commit(cs ...Commit) error {
 		return fmt.Errorf("state: commit: %w", err)
 	}
 	at := db.now()
-	changes, marks := make([]iter.Seq2[change, error], len(cs)), make([]mark, len(cs))
+	marks := make([]mark, len(cs))
 	for i, c := range cs {
-		changes[i] = c.Table.freeze()
 		marks[i] = c.Table.nextMark(c.Offset, at)
+		c.Table.freeze()
 	}
-	if err := db.apply(cs, changes, marks); err != nil {
+	if err := db.apply(cs, marks); err != nil {
 		for _, c := range cs {
 			c.Table.unfreeze()
 		}
@@ -82,65 +81,58 @@ func (db *DB) checkCommit(cs []Commit) error {
 }
 
 // apply writes one batch.
-func (db *DB) apply(
-	cs []Commit, changes []iter.Seq2[change, error], marks []mark,
-) error {
+func (db *DB) apply(cs []Commit, marks []mark) error {
 	var size int64
 	for _, c := range cs {
-		size += c.Table.dirtyFrozen
+		size += c.Table.frozen.bytes
 	}
 	b := db.pebble.NewBatchWithSize(int(size) + len(cs)*64)
 	defer b.Close() //nolint:errcheck // a batch that was committed or dropped has nothing to report
 	for i, c := range cs {
-		if err := c.Table.put(b, changes[i], &marks[i]); err != nil {
+		var err error
+		if marks[i].sum, err = c.Table.sumAfter(c.Table.frozen, marks[i].sum); err != nil {
+			return err
+		}
+		if err = c.Table.putAll(b, c.Table.frozen.changes, &marks[i]); err != nil {
 			return err
 		}
 	}
 	return b.Commit(pebble.NoSync)
 }
 
-// freeze moves the overlay to where Commit writes it from, and returns what it
-// changes.
-func (t *Table) freeze() iter.Seq2[change, error] {
+// freeze moves the overlay to where Commit writes it from.
+func (t *Table) freeze() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	keys, known := t.sortedKeys(), t.pending
-	t.frozen, t.dirtyFrozen = t.overlay, t.dirty
-	t.overlay, t.dirty = make(map[string][]byte, len(keys)), 0
-	t.sorted, t.pending = nil, nil
-	if known != nil {
-		return known.all
-	}
-	return t.changes(ordered(keys, t.frozen))
+	t.overlay.inOrder()
+	t.frozen, t.overlay, t.spare = t.overlay, cmp.Or(t.spare, newOverlay()), nil
 }
 
 // unfreeze takes freeze back. Rows written since stay above the others.
 func (t *Table) unfreeze() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for k, v := range t.overlay {
-		was, ok := t.frozen[k]
-		if ok {
-			t.dirtyFrozen -= rowBytes(k, was)
+	since := t.overlay
+	t.overlay, t.frozen = t.frozen, nil
+	for _, w := range since.rows {
+		if was := t.overlay.at[w.key]; was != nil {
+			t.overlay.set(was, w.now)
+		} else {
+			t.overlay.add(*w)
 		}
-		t.dirtyFrozen += rowBytes(k, v)
-		t.frozen[k] = v
 	}
-	t.overlay, t.dirty = t.frozen, t.dirtyFrozen
-	t.sorted, t.pending = nil, nil
-	t.frozen, t.dirtyFrozen = nil, 0
 }
 
 // commit ends a commit that succeeded. The rows go to the cache before they
 // leave the frozen overlay, so that a reader always finds them.
 func (t *Table) commit(m mark) {
-	t.cache.commit(t.frozen)
-	t.filter.addAll(maps.All(t.frozen))
+	t.cache.commit(t.frozen.rows)
+	t.filter.addAll(t.frozen.all)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.mark = m
 	t.soonest = min(t.soonest, m.soonest)
-	t.frozen, t.dirtyFrozen = nil, 0
+	t.spare, t.frozen = t.frozen.cleared(), nil
 }
 
 // nextMark returns the mark of the commit after the present one.

@@ -102,15 +102,7 @@ func (t *Table) overlayDue(
 		}
 		return err
 	}
-	for k, row := range t.overlay {
-		if err := look(k, row); err != nil {
-			return nil, err
-		}
-	}
-	for k, row := range t.frozen {
-		if _, ok := t.overlay[k]; ok {
-			continue
-		}
+	for k, row := range t.uncommitted {
 		if err := look(k, row); err != nil {
 			return nil, err
 		}
@@ -146,12 +138,8 @@ func (t *Table) committedDue(
 			break
 		}
 		k := string(key[8:])
-		_, written := t.overlay[k]
-		if !written {
-			_, written = t.frozen[k]
-		}
-		skipped := written
-		if !written {
+		skipped := t.written(k) != nil
+		if !skipped {
 			if skipped, err = skip(k); err != nil {
 				break
 			}
@@ -167,22 +155,29 @@ func (t *Table) committedDue(
 	return due, err
 }
 
-// moveDeadline puts the change of a row's deadline into the batch that changes the
-// row itself, and returns the deadline that it has now.
-func (t *Table) moveDeadline(b *pebble.Batch, c change) (int64, error) {
-	was, now := t.due(c.was), t.due(c.now)
-	if was == now {
-		return now, nil
-	}
-	if was != 0 {
-		if err := b.Delete(t.dueKey(c.key, was), nil); err != nil {
-			return 0, err
+// A moved is the change of a row's deadline; 0 is none.
+type moved struct {
+	key      string
+	was, now int64
+}
+
+// moveDeadlines puts changes of deadlines into the batch that changes the rows
+// themselves, after these: they lie elsewhere.
+func (t *Table) moveDeadlines(b *pebble.Batch, moves []moved, m *mark) error {
+	for _, v := range moves {
+		if v.was != 0 {
+			if err := b.Delete(t.dueKey(v.key, v.was), nil); err != nil {
+				return err
+			}
+		}
+		if v.now != 0 {
+			m.soonest = min(m.soonest, v.now)
+			if err := b.Set(t.dueKey(v.key, v.now), nil, nil); err != nil {
+				return err
+			}
 		}
 	}
-	if now == 0 {
-		return 0, nil
-	}
-	return now, b.Set(t.dueKey(c.key, now), nil, nil)
+	return nil
 }
 
 func (t *Table) dueKey(key string, at int64) []byte {

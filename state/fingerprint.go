@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"errors"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -33,20 +34,6 @@ func (t *Table) Fingerprint() Fingerprint {
 // Fingerprint returns the fingerprint of the committed rows.
 func (v View) Fingerprint() Fingerprint { return v.t.Fingerprint() }
 
-// pending is what the overlay changes, in the order of keys.
-type pending struct {
-	changes []change
-	sum     Fingerprint // of the table with it
-}
-
-func (p *pending) all(yield func(change, error) bool) {
-	for _, c := range p.changes {
-		if !yield(c, nil) {
-			return
-		}
-	}
-}
-
 // PendingFingerprint returns the fingerprint that the table will have when its
 // overlay is committed. What it looks up for that, the Commit that follows need not.
 // Only the goroutine that writes the table may call it, and not during a Commit.
@@ -57,22 +44,30 @@ func (t *Table) PendingFingerprint() (Fingerprint, error) {
 	defer t.db.gate.leave()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	switch {
-	case t.frozen != nil:
+	if t.frozen != nil {
 		return Fingerprint{}, t.failed("fingerprint", errors.New("a commit is under way"))
-	case t.pending != nil:
-		return t.pending.sum, nil
 	}
-	p := &pending{changes: make([]change, 0, len(t.overlay)), sum: t.mark.sum}
-	for c, err := range t.changes(ordered(t.sortedKeys(), t.overlay)) {
-		if err != nil {
-			return Fingerprint{}, err
+	return t.sumAfter(t.overlay, t.mark.sum)
+}
+
+// sumAfter returns what the fingerprint sum of the committed rows will be with those of
+// o, and notes there what they were.
+func (t *Table) sumAfter(o *overlay, sum Fingerprint) (Fingerprint, error) {
+	if o.sum != nil || len(o.rows) == 0 {
+		return *cmp.Or(o.sum, &sum), nil
+	}
+	for _, w := range o.rows {
+		if !w.known {
+			was, err := t.committed(w.key)
+			if err != nil {
+				return sum, err
+			}
+			w.was, w.known = was, true
 		}
-		p.changes = append(p.changes, c)
-		c.count(&p.sum)
+		change{w.key, w.was, w.now}.count(&sum)
 	}
-	t.pending = p
-	return p.sum, nil
+	o.sum = &sum
+	return sum, nil
 }
 
 // summedMark reads the mark of a table. One of format 1 has no fingerprint: it is

@@ -80,6 +80,48 @@ func TestFingerprintFollowsTheRows(t *testing.T) {
 	}
 }
 
+// TestLastRead: what was read of a row before a commit is not what it was after it.
+func TestLastRead(t *testing.T) {
+	db, err := Open(crashOptions(vfs.NewMem()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	table, err := db.Table(crashIdentity(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := func(value string) {
+		t.Helper()
+		if err := table.Set("k", []byte(value)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	is := func(value string) {
+		t.Helper()
+		var want Fingerprint
+		want.Add("k", []byte(value))
+		if got, err := table.PendingFingerprint(); err != nil || got != want {
+			t.Errorf("got %s of %d rows, %v, want that of %s", got, got.Rows(), err, value)
+		}
+	}
+	for n := range int64(3) {
+		set(fmt.Sprint("a ", n))
+		is(fmt.Sprint("a ", n))
+		if err := db.Commit(Commit{table, 2 * n}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := table.Get("k"); err != nil { // reads a
+			t.Fatal(err)
+		}
+		set(fmt.Sprint("b ", n))
+		is(fmt.Sprint("b ", n))
+		if err := db.Commit(Commit{table, 2*n + 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestPendingFingerprintDuringCommit: what is committed at that moment cannot be told.
 func TestPendingFingerprintDuringCommit(t *testing.T) {
 	db, err := Open(crashOptions(vfs.NewMem()))

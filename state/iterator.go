@@ -56,13 +56,8 @@ func (t *Table) overlayIn(bounds *pebble.IterOptions) []Row {
 		}
 		rows = append(rows, Row{k, v})
 	}
-	for k, v := range t.overlay {
+	for k, v := range t.uncommitted {
 		add(k, v)
-	}
-	for k, v := range t.frozen {
-		if _, ok := t.overlay[k]; !ok {
-			add(k, v)
-		}
 	}
 	slices.SortFunc(rows, func(a, b Row) int { return cmp.Compare(a.Key, b.Key) })
 	return rows

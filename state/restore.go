@@ -120,7 +120,6 @@ func (r *Restore) Commit(offset int64) error {
 	t.mu.Lock()
 	t.mark = m
 	t.soonest = min(t.soonest, m.soonest)
-	t.pending = nil
 	t.mu.Unlock()
 	return nil
 }

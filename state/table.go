@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -29,16 +27,14 @@ type Table struct {
 
 	restoreMu sync.Mutex // one Restore.Commit at a time
 
-	mu          sync.RWMutex
-	overlay     map[string][]byte // nil value: deleted
-	frozen      map[string][]byte // the overlay that a Commit is writing, or nil
-	sorted      []string          // the overlay's keys, or nil if it has changed
-	pending     *pending          // what the overlay changes, or nil if it is not known
-	dirty       int64             // bytes in the overlay
-	dirtyFrozen int64             // bytes in frozen
-	mark        mark
-	replaced    bool
-	resets      int
+	mu       sync.RWMutex
+	overlay  *overlay
+	frozen   *overlay // the one that a Commit is writing, or nil
+	spare    *overlay // an empty one, or nil
+	last     lastRead
+	mark     mark
+	replaced bool
+	resets   int
 
 	deadline       func(row []byte) int64 // nil: rows have none
 	soonest        int64                  // no committed deadline is before it
@@ -53,7 +49,7 @@ func (db *DB) openTable(h held) (*Table, error) {
 		return nil, db.check(err)
 	}
 	t := &Table{
-		db: db, id: h.id, number: h.number, overlay: map[string][]byte{}, mark: m,
+		db: db, id: h.id, number: h.number, overlay: newOverlay(), mark: m,
 		cache: db.rows.newCache(), filter: newFilter(&db.filterBytes),
 	}
 	empty, err := db.emptyRows(h.number)
@@ -136,31 +132,73 @@ func (t *Table) Reset(reason string) error {
 	return nil
 }
 
+// lastRead is what is committed of the row that was read last: a callback reads its
+// row and then writes it, and what the row was need not be looked up again.
+type lastRead struct {
+	key   string
+	row   []byte
+	count uint64 // of commits before it: a later one may have changed the row
+}
+
 // Get returns the row at key, or nil if there is none. A row that is empty is
 // not nil. The caller may keep the value but must not change it.
 func (t *Table) Get(key string) ([]byte, error) {
 	t.mu.RLock()
-	value, ok := t.overlay[key]
-	if !ok && t.frozen != nil {
-		value, ok = t.frozen[key]
+	w := t.written(key)
+	var row []byte
+	if w != nil {
+		row = w.now
 	}
-	replaced := t.replaced
+	replaced, count := t.replaced, t.mark.count
 	t.mu.RUnlock()
 	switch {
 	case replaced:
 		return nil, t.failed("get", ErrReplaced)
-	case ok:
-		return value, nil
+	case w != nil:
+		return row, nil
 	}
-	value, version, ok := t.cache.get(key)
-	if ok {
-		return value, nil
+	row, version, ok := t.cache.get(key)
+	if !ok {
+		var err error
+		if row, err = t.read(key); err != nil {
+			return nil, err
+		}
+		if row != nil {
+			t.cache.fill(key, row, version)
+		}
 	}
-	value, err := t.read(key)
-	if err == nil && value != nil {
-		t.cache.fill(key, value, version)
+	t.mu.Lock()
+	t.last = lastRead{key, row, count}
+	t.mu.Unlock()
+	return row, nil
+}
+
+// written returns the row at key if it is not committed, or else nil. The caller
+// holds t.mu.
+func (t *Table) written(key string) *written {
+	w := t.overlay.at[key]
+	if w == nil && t.frozen != nil {
+		w = t.frozen.at[key]
 	}
-	return value, err
+	return w
+}
+
+// uncommitted returns the rows that are not committed, in any order. The caller holds
+// t.mu.
+func (t *Table) uncommitted(yield func(string, []byte) bool) {
+	for _, w := range t.overlay.rows {
+		if !yield(w.key, w.now) {
+			return
+		}
+	}
+	if t.frozen == nil {
+		return
+	}
+	for _, w := range t.frozen.rows {
+		if t.overlay.at[w.key] == nil && !yield(w.key, w.now) {
+			return
+		}
+	}
 }
 
 // Has reports whether there is a row at key.
@@ -187,15 +225,14 @@ func (t *Table) write(key string, value []byte) error {
 	if t.replaced {
 		return t.failed("set", ErrReplaced)
 	}
-	was, ok := t.overlay[key]
-	if ok {
-		t.dirty -= rowBytes(key, was)
-	}
-	t.dirty += rowBytes(key, value)
-	t.overlay[key] = value
-	t.pending = nil
-	if !ok {
-		t.sorted = nil
+	if w := t.overlay.at[key]; w != nil {
+		t.overlay.set(w, value)
+	} else {
+		w := written{key: key, now: value}
+		if l := t.last; l.key == key && l.count == t.mark.count && t.frozen == nil {
+			w.was, w.known = l.row, true
+		}
+		t.overlay.add(w)
 	}
 	if t.deadline != nil {
 		if at := t.due(value); at != 0 {
@@ -211,34 +248,28 @@ func (t *Table) write(key string, value []byte) error {
 func (t *Table) Dirty() iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
 		t.mu.Lock()
-		keys, rows := t.sortedKeys(), t.overlay
+		rows := t.overlay.inOrder()
 		t.mu.Unlock()
-		ordered(keys, rows)(yield)
+		for _, w := range rows {
+			if !yield(w.key, w.now) {
+				return
+			}
+		}
 	}
-}
-
-// sortedKeys returns the overlay's keys in order. The caller holds t.mu.
-func (t *Table) sortedKeys() []string {
-	if t.sorted == nil {
-		t.sorted = slices.AppendSeq(make([]string, 0, len(t.overlay)), maps.Keys(t.overlay))
-		slices.Sort(t.sorted)
-	}
-	return t.sorted
 }
 
 // DirtyBytes returns about how much memory the overlay takes.
 func (t *Table) DirtyBytes() int64 {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.dirty
+	return t.overlay.bytes
 }
 
 // Rollback drops the overlay.
 func (t *Table) Rollback() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.overlay, t.dirty = map[string][]byte{}, 0
-	t.sorted, t.pending = nil, nil
+	t.overlay, t.last = newOverlay(), lastRead{}
 }
 
 // replace makes the table unusable, because another identity has its range.
