@@ -31,6 +31,7 @@ type Engine struct {
 	inputs   map[string]bool // topics of the graph; true if tombstones are allowed
 	outputs  map[goka.Stream]goka.Codec
 	effects  map[goka.Stream]goka.Codec // outputs that Kafka never sees
+	rows     goka.Codec                 // of the group's table, nil if it has none
 	parking  bool                       // keys may be parked
 	retries  string                     // the topic of retries
 	epoch    atomic.Pointer[epoch]
@@ -171,6 +172,9 @@ func (e *Engine) prepare(ctx context.Context, g *goka.GroupGraph) error {
 	}
 	if loop := g.LoopStream(); loop != nil {
 		e.inputs[loop.Topic()] = false
+	}
+	if table := g.GroupTable(); table != nil {
+		e.rows = table.Codec()
 	}
 	if err := e.prepareOutputs(g); err != nil {
 		return err

@@ -281,7 +281,7 @@ func (ep *epoch) start(
 		if committed, err = ep.e.offsetsKept(s.ctx, s.assigned); err == nil {
 			s.clocks = ep.e.newClocks(s.assigned, committed)
 			ep.e.mu.Lock()
-			ep.e.clocks = s.clocks
+			ep.e.clocks, s.tables = s.clocks, maps.Clone(ep.e.tables)
 			ep.e.mu.Unlock()
 		}
 	}

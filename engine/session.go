@@ -10,6 +10,8 @@ import (
 
 	"github.com/IBM/sarama"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"tallystick/state"
 )
 
 // laneDepth is how many records wait in each of the two channels between the
@@ -48,8 +50,9 @@ type session struct {
 
 	clocks  map[int32]*clock
 	journal *pages
-	lots    map[int32]*lot // of the partitions, if keys may be parked
-	retries atomic.Int64   // records that are retried in the open transaction
+	tables  map[int32]*state.Table // of the partitions, if the group has a table
+	lots    map[int32]*lot         // of the partitions, if keys may be parked
+	retries atomic.Int64           // records that are retried in the open transaction
 
 	mu       sync.Mutex
 	batch    map[place][][]*kgo.Record // what was delivered in the open transaction

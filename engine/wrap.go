@@ -7,6 +7,8 @@ import (
 
 	"github.com/lovoo/goka"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"tallystick/state"
 )
 
 // Wrap is put around every callback of the processor. A record goes to the dead
@@ -159,25 +161,59 @@ func (c *callContext) from() goka.ContextOption {
 	return goka.WithCtxEmitHeaders(goka.Headers{causeHeader: c.cause})
 }
 
-// Value is Goka's.
+// The row goes past Goka, as outputs do: whether it is written is decided with the
+// transaction, and the table writes its changelog itself.
+
+// table is the partition of the group's table that the record is processed in, nil if
+// there is none.
+func (c *callContext) table() *state.Table {
+	if c.retry != nil { // a record that was in the wrong partition is retried in the right one
+		return c.session.tables[c.retry.at.partition]
+	}
+	return c.session.tables[c.Partition()]
+}
+
+// Value returns the row of the record's key, nil if there is none.
 func (c *callContext) Value() any {
+	table := c.table()
 	c.inGoka = true
-	v := c.gokaContext.Value()
+	var row any
+	if table == nil { // Goka knows why
+		row = c.gokaContext.Value()
+	} else if data, err := table.Get(c.Key()); err != nil {
+		c.gokaContext.Fail(fmt.Errorf("read row: %w", err))
+	} else if data == nil {
+		row = nil
+	} else if row, err = c.session.ep.e.rows.Decode(data); err != nil {
+		c.gokaContext.Fail(fmt.Errorf("decode row: %w", err))
+	}
 	c.inGoka = false
-	return v
+	return row
 }
 
-// SetValue is Goka's.
+// SetValue writes the row of the record's key.
 func (c *callContext) SetValue(value any, options ...goka.ContextOption) {
+	table := c.table()
 	c.inGoka = true
-	c.gokaContext.SetValue(value, options...)
+	if table == nil || value == nil { // Goka knows why not
+		c.gokaContext.SetValue(value, options...)
+	} else if data, err := c.session.ep.e.rows.Encode(value); err != nil {
+		c.gokaContext.Fail(fmt.Errorf("encode row: %w", err))
+	} else if err := table.Set(c.Key(), data); err != nil {
+		c.gokaContext.Fail(fmt.Errorf("write row: %w", err))
+	}
 	c.inGoka = false
 }
 
-// Delete is Goka's.
+// Delete deletes the row of the record's key.
 func (c *callContext) Delete(options ...goka.ContextOption) {
+	table := c.table()
 	c.inGoka = true
-	c.gokaContext.Delete(options...)
+	if table == nil {
+		c.gokaContext.Delete(options...)
+	} else if err := table.Delete(c.Key()); err != nil {
+		c.gokaContext.Fail(fmt.Errorf("delete row: %w", err))
+	}
 	c.inGoka = false
 }
 
