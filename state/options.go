@@ -21,7 +21,7 @@ const (
 	InMemoryCacheBytes   = 16 << 20 // of CacheBytes with InMemory: a block there is a second copy
 	DefaultRowCacheBytes = 64 << 20
 	DefaultFilterBytes   = 64 << 20
-	DefaultMemTableBytes = 16 << 20
+	DefaultMemTableBytes = 32 << 20
 )
 
 // Options says where a database is and how much memory it may take.
