@@ -1,6 +1,7 @@
 package app
 
 import (
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -150,4 +151,33 @@ func TestFingerprintsText(t *testing.T) {
 			t.Errorf("%+v: %q, want %q", c.of, got, c.want)
 		}
 	}
+}
+
+// TestMendedPayment: a payment that could not be read, and was mended and processed
+// again, even twice, has come as often as rekey has copied it.
+func TestMendedPayment(t *testing.T) {
+	at := cluster(t)
+	tally(t, ExitOK, "topics", "apply", at, "--chain", "--partitions", "2")
+	aWorker(t, at, "one", "--chain", "--interval=20ms")
+	cl, err := kgo.NewClient(kgo.SeedBrokers(strings.TrimPrefix(at, "--brokers=")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cl.Close)
+	bad := &kgo.Record{Topic: "payments", Key: []byte("p1"), Value: []byte(`{"paymentRec`)}
+	if err := cl.ProduceSync(t.Context(), bad).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	var letter shownLetter
+	waitFor(t, func() bool {
+		out, _ := tally(t, ExitOK, "dead-letters", "ls", at, "--chain", "-o", "json")
+		return json.Unmarshal([]byte(out), &letter) == nil
+	})
+	mended := filepath.Join(t.TempDir(), "mended.json")
+	write(t, mended, paid("p1", 90))
+	retry := []string{"dead-letters", "retry", at, "--chain", "--value", mended, "--reason=a test"}
+	tally(t, ExitOK, append(retry, "p1")...)
+	tally(t, ExitOK, "audit", at, "--chain")
+	tally(t, ExitOK, append(retry, letter.Place, "--again")...)
+	tally(t, ExitOK, "audit", at, "--chain")
 }

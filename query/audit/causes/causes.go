@@ -206,6 +206,15 @@ func (s *shelf) order(id string) *order {
 	return o
 }
 
+func (s *shelf) copiesOf(payment digest, order string) *copies {
+	c := s.copies[payment]
+	if c == nil {
+		c = &copies{order: order}
+		s.copies[payment] = c
+	}
+	return c
+}
+
 // spoken takes in an event that a service has said: it names causes that exist,
 // and is said once.
 func (s *shelf) spoken(f *fact) {

@@ -73,8 +73,15 @@ type look struct {
 	came    *replay.Log // and later
 	// elsewhere are, by shelf, the events that are in topics with another key.
 	elsewhere [][]fact
-	// mended are events that were put in by hand, instead of dead letters.
-	mended []digest
+	// retried are events that were processed again, perhaps mended by hand.
+	retried []again
+}
+
+// again is an event that was processed again.
+type again struct {
+	id      digest
+	order   string
+	payment bool // rekey may have copied it, once more
 }
 
 // Cluster looks at the events of a cluster as they are now. It takes some hundred
@@ -219,8 +226,8 @@ func (l *look) dead(ctx context.Context) error {
 	return nil
 }
 
-// retries reads what was put in by hand instead of dead letters: what follows from
-// it names it.
+// retries reads what was processed again, perhaps mended by hand: what follows from it
+// names it, and of a payment there is a copy more.
 func (l *look) retries(ctx context.Context, cl *kgo.Client) error {
 	if l.Retried == nil {
 		return nil
@@ -248,12 +255,14 @@ func (l *look) retries(ctx context.Context, cl *kgo.Client) error {
 				if err != nil {
 					return err
 				}
-				again, ok := l.Retried(r)
-				if !ok || decoders[again.Topic] == nil {
+				k, ok := l.Retried(r)
+				if !ok || decoders[k.Topic] == nil {
 					continue
 				}
-				if e, err := decoders[again.Topic](again.Value); err == nil {
-					l.mended = append(l.mended, l.seeds.of(0, e.ID()))
+				if e, err := decoders[k.Topic](k.Value); err == nil {
+					l.retried = append(l.retried, again{
+						l.seeds.of(0, e.ID()), e.Order(), l.chain && k.Topic == l.names.Payments,
+					})
 				}
 			}
 		}
@@ -343,8 +352,11 @@ func (l *look) read(t *topic, r *kgo.Record) (fact, bool) {
 // partition looks at the orders of one partition.
 func (l *look) partition(ctx context.Context, p, n int32) (*Report, error) {
 	s := newShelf(l.Repeats)
-	for _, d := range l.mended {
-		s.known[d] = struct{}{}
+	for _, a := range l.retried {
+		s.known[a.id] = struct{}{}
+		if a.payment && keyhash.Partition([]byte(a.order), n) == p {
+			s.copiesOf(a.id, a.order).came++
+		}
 	}
 	count := int64(0)
 	for _, t := range l.topics {

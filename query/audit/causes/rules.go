@@ -155,11 +155,7 @@ func (l *look) check(s *shelf, f *fact) {
 }
 
 func (l *look) payment(s *shelf, f *fact) {
-	c := s.copies[f.id]
-	if c == nil {
-		c = &copies{order: f.order}
-		s.copies[f.id] = c
-	}
+	c := s.copiesOf(f.id, f.order)
 	if f.topic.name == l.names.PaymentsByOrder {
 		c.copied++
 		return
