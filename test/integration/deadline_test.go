@@ -52,7 +52,7 @@ func TestWeekReplayed(t *testing.T) {
 				w = run.spawn("worker", t.TempDir()).holds(partitions)
 				// Never a pause: where nothing comes for a second, the time of day takes over,
 				// and by that the week is over.
-				for chunk := range slices.Chunk(week, 10) {
+				for chunk := range slices.Chunk(week, 50) {
 					run.put(chunk...)
 				}
 			} else {

@@ -69,7 +69,7 @@ func TestReadYourOwnWrite(t *testing.T) {
 					return fmt.Errorf("post o%d: %d: %s", i, status, text)
 				}
 				began := time.Now()
-				where := fmt.Sprintf("%s/orders/o%d?after=%s", two.address(), i, said.Token)
+				where := fmt.Sprintf("%s/orders/o%d?wait=30s&after=%s", two.address(), i, said.Token)
 				status, text = asked(t, "GET", where, "")
 				tokens[i], took[i] = said.Token, time.Since(began)
 				if status != 200 || !strings.Contains(text, `"customer":"ann"`) {
