@@ -140,6 +140,12 @@ func (d *diary) play(steps int) {
 	d.eventually("all is read", func() bool { return d.read() >= d.sent })
 	d.halt("two")
 	d.halt("one")
+	// A worker whose transaction failed while it was stopped leaves it to its timeout,
+	// and until then nobody sees what is behind its records.
+	if _, err := replay.Open(d.t.Context(), d.client, testWithin, joinedTopic, testTable,
+		engine.JournalTopic(testGroup)); err != nil {
+		d.t.Fatal(err)
+	}
 	for p := range int32(testParts) {
 		d.compare(p)
 		d.compareTables(p)
