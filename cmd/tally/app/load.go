@@ -273,6 +273,9 @@ func sendError(err error) error {
 		path  *fs.PathError
 	)
 	switch {
+	case errors.As(err, &place) && strings.Contains(err.Error(), "field minor"):
+		return hinted("amounts are whole numbers of minor units, for example 4500 for EUR 45.00; mend "+
+			"that and "+againHint, "%w", err)
 	case errors.As(err, &place):
 		return hinted("mend that and "+againHint, "%w", err)
 	case errors.As(err, &path):

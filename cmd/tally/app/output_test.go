@@ -1,10 +1,13 @@
 package app
 
 import (
+	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"tallystick/cmd/tally/app/source"
 	"tallystick/query/history"
 	"tallystick/query/whatif"
 )
@@ -56,6 +59,21 @@ func TestWrittenAmounts(t *testing.T) {
 	})
 	if want := "missing OrderConfirmed of EUR 20,909 at confirmations/0@78"; got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// TestLoadedAmounts: who loads an amount with a point is told what amounts are.
+func TestLoadedAmounts(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "points.jsonl")
+	for amount, hinted := range map[string]bool{`45.5`: true, `"45.50"`: true, `900,"x":1`: false} {
+		write(t, file, `{"orderPlaced":{"orderId":"o1","total":{"minor":`+amount+`,"currency":"EUR"}}}`)
+		for _, err := range source.JSONLines(file) {
+			var f *failure
+			if errors.As(sendError(err), &f); err == nil ||
+				strings.Contains(f.hint, "minor units, for example 4500") != hinted {
+				t.Errorf("%s: %v", amount, f)
+			}
+		}
 	}
 }
 
