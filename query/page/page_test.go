@@ -24,7 +24,7 @@ import (
 )
 
 // patience bounds every wait of these tests.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // A served is a page on a cluster of its own, at work.
 type served struct {

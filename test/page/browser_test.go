@@ -27,7 +27,7 @@ import (
 
 const (
 	// patience bounds every wait of these tests.
-	patience = 30 * time.Second
+	patience = time.Minute
 	// pause is how often a wait looks again.
 	pause = 30 * time.Millisecond
 )
@@ -63,7 +63,7 @@ func show(t *testing.T) *demo {
 		d.brokers, d.host, d.page = strings.Join(at.Brokers, ","), at.HTTP, "http://"+at.HTTP
 	case <-d.ended:
 		t.Fatalf("the demo ended with %d\n%s%s", code, &out, &said)
-	case <-time.After(4 * patience):
+	case <-time.After(2 * patience):
 		t.Fatal("the demo does not come to its end")
 	}
 	return d
@@ -167,7 +167,7 @@ func browser(t *testing.T) string {
 func open(t *testing.T, path string, d *demo) *tab {
 	t.Helper()
 	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path),
-		chromedp.UserDataDir(t.TempDir()))
+		chromedp.UserDataDir(t.TempDir()), chromedp.WSURLReadTimeout(patience))
 	if os.Geteuid() == 0 { // Chromium refuses root a sandbox
 		opts = append(opts, chromedp.NoSandbox)
 	}

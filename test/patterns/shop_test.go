@@ -22,7 +22,7 @@ import (
 
 const (
 	// patience bounds every wait of these tests.
-	patience = 30 * time.Second
+	patience = time.Minute
 	// pause is how often a wait looks again.
 	pause = 20 * time.Millisecond
 )

@@ -94,7 +94,7 @@ func TestRekeyedOnce(t *testing.T) {
 			s.same(r, m)
 			seen[schemas.PaymentID(m)]++
 		}
-		for i := range 5 * batch {
+		for i := range rounds * batch {
 			if n := seen[fmt.Sprintf("p%d", i)]; n != 1 {
 				w.t.Errorf("p%d is there %d times", i, n)
 			}
