@@ -1,6 +1,6 @@
 // What waits for its other half: how many, since when, how much money.
 
-import { $, ask, counted, el, money, number, since, table, text, time } from "./dom.js";
+import { $, announce, ask, counted, el, money, number, since, table, text, time } from "./dom.js";
 
 let next = 0;
 let asking = false;
@@ -32,22 +32,32 @@ async function load() {
   }
 }
 
+let silent = ""; // the partitions that did not answer
+
 function write(b) {
   const missing = b.missing ?? [];
-  const least = b.partial || missing.length > 0 ? "≥ " : "";
+  const least = b.partial || missing.length > 0;
   const about = [`${b.source}.`];
-  if (missing.length > 0) about.push(`Without ${counted(missing.length, "partition")} whose worker does not answer: ${missing.join(", ")}.`);
+  const without = missing.length === 0 ? ""
+    : `Without ${counted(missing.length, "partition")} whose worker does not answer: ${missing.join(", ")}.`;
+  if (without) about.push(without);
   if (b.partial) about.push("There is more than was counted.");
   text($("buffers-about"), about.join(" "));
+  $("buffers-about").classList.toggle("warn", Boolean(without));
+  if (without !== silent && !$("view-buffers").hidden) announce(without || "All partitions answer again.");
+  silent = without;
   for (const side of ["orders", "payments"]) {
     const half = b[side];
-    text($(`${side}-count`), least + number(half.count));
-    text($(`tile-${side}`), least + number(half.count));
-    text($(`${side}-oldest`), half.oldest ? `the oldest for ${since(half.oldest, b.at)}` : "none waits");
-    fill($(`${side}-money`), sums(side, half.money));
+    text($(`${side}-count`), more(least) + number(half.count));
+    text($(`tile-${side}`), more(least) + number(half.count));
+    text($(`${side}-oldest`), half.oldest ? `the oldest for ${since(half.oldest, b.at)}` : (least ? "none is known to wait" : "none waits"));
+    fill($(`${side}-money`), sums(side, half.money, least));
   }
-  fill($("longest"), longest(b));
+  fill($("longest"), longest(b, least));
 }
+
+// more marks a number that is a part of what there is.
+const more = (least) => (least ? "≥ " : "");
 
 // fill replaces what an element holds, unless it looks the same: what has the focus keeps it.
 function fill(e, child) {
@@ -55,19 +65,20 @@ function fill(e, child) {
   e.replaceChildren(child);
 }
 
-function sums(side, byCurrency) {
+function sums(side, byCurrency, least) {
   const currencies = Object.keys(byCurrency).sort();
-  if (currencies.length === 0) return el("p", { class: "gone" }, "No money waits.");
+  if (currencies.length === 0) return el("p", { class: "gone" }, least ? "No money is known to wait." : "No money waits.");
   const what = side === "orders" ? "Not paid yet" : "Received for orders that are not there";
   return table(what, ["Currency", ["Amount", "number"]],
     currencies.map((c) => el("tr", { "data-currency": c }, el("th", { scope: "row" }, c),
-      el("td", { class: "number" }, money(byCurrency[c], c)))));
+      el("td", { class: "number" }, more(least) + money(byCurrency[c], c)))));
 }
 
-function longest(b) {
-  if (b.longest.length === 0) return el("p", { class: "gone" }, "Nothing waits.");
-  const caption = b.longest.length < b.orders.count + b.payments.count
-    ? `The oldest ${number(b.longest.length)}` : counted(b.longest.length, "order");
+function longest(b, least) {
+  if (b.longest.length === 0) return el("p", { class: "gone" }, least ? "Nothing is known to wait." : "Nothing waits.");
+  const all = b.longest.length === b.orders.count + b.payments.count;
+  const caption = all && !least ? counted(b.longest.length, "order")
+    : `The oldest ${number(b.longest.length)}${least ? " that are known" : ""}`;
   return table(caption, ["Order", "Misses", "Since (UTC)", "Due (UTC)", ["Amount", "number"]],
     b.longest.map((w) => el("tr", {},
       el("th", { scope: "row" }, el("a", { href: `#/order/${encodeURIComponent(w.order)}`, class: "id" }, w.order)),

@@ -113,7 +113,9 @@ function grid(state) {
   for (const p of state.processors) {
     const row = table.querySelector(`tr[data-processor="${CSS.escape(p.name)}"]`);
     if (!row) continue;
-    text(row.querySelector(".workers"), p.workers.length ? p.workers.join(", ") : "none");
+    const workers = row.querySelector(".workers");
+    text(workers, p.workers.length ? p.workers.join(", ") : "none");
+    workers.classList.toggle("bad", p.workers.length === 0 && !optional(p));
     text(row.querySelector(".rate"), rate(p.rate));
     while (row.cells.length < most + 3) row.append(el("td", { class: "cell" }, el("b"), el("time")));
     p.partitions.forEach((part, i) => cell(row.cells[i + 3], part, state.at));
