@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -55,6 +57,23 @@ func TestBounce(t *testing.T) {
 		p.write("third", 10, kgo.TryCommit)
 		r.want(30)
 	}, kafkatest.Own())
+}
+
+// TestPortsAreNobodyElses: what a broker's address is, no one is given who asks for
+// any port, not even while the broker is down.
+func TestPortsAreNobodyElses(t *testing.T) {
+	for what, options := range map[string][]kafkatest.Option{
+		"shared": nil, "behind a proxy": {kafkatest.Own()},
+	} {
+		addr := kafkatest.Start(t, options...).Addrs()[0]
+		_, port, err := net.SplitHostPort(addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := strconv.Atoi(port); err != nil || n >= 32_768 {
+			t.Errorf("%s: it is at %s", what, addr)
+		}
+	}
 }
 
 // TestToxics delays a broker and cuts it off amid transactions.

@@ -15,10 +15,10 @@ import (
 // advertises, so that it can spoil every connection.
 type Proxy struct{ inner *toxiproxy.Proxy }
 
-// newProxy listens on a free port; it has nowhere to go until pointed.
-func newProxy() (*Proxy, error) {
+// newProxy listens on addr; it has nowhere to go until pointed.
+func newProxy(addr string) (*Proxy, error) {
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	inner := toxiproxy.NewProxy(server, "kafka", "127.0.0.1:0", "127.0.0.1:1")
+	inner := toxiproxy.NewProxy(server, "kafka", addr, "127.0.0.1:1")
 	if err := inner.Start(); err != nil {
 		return nil, fmt.Errorf("kafkatest: proxy: %w", err)
 	}
