@@ -17,7 +17,7 @@ import (
 	"tallystick/schemas/tallyv1"
 )
 
-const within = 20 * time.Second
+const within = time.Minute
 
 // reports stand for the topic of results.
 type reports struct {
@@ -190,6 +190,17 @@ func TestFullQueue(t *testing.T) {
 	}
 }
 
+// watched is a context that tells when somebody asks for its end.
+type watched struct {
+	context.Context
+	asked func()
+}
+
+func (w watched) Done() <-chan struct{} {
+	w.asked()
+	return w.Context.Done()
+}
+
 // TestClose waits for what is under way, and reports the rest as not begun.
 func TestClose(t *testing.T) {
 	t.Parallel()
@@ -197,8 +208,9 @@ func TestClose(t *testing.T) {
 	s, results := newSender(t, send.Config{Webhook: &send.Webhook{URL: url}, Workers: 1})
 	s.Take(t.Context(), effects(t, tallyv1.Channel_WEBHOOK, "o1", "o2", "o3"))
 	waitFor(t, func() bool { return asked() == 1 })
-	time.AfterFunc(50*time.Millisecond, func() { close(tokens) })
-	if err := s.Close(t.Context()); err != nil {
+	// It asks for the end of the context when it has begun to close.
+	begun := watched{t.Context(), sync.OnceFunc(func() { close(tokens) })}
+	if err := s.Close(begun); err != nil {
 		t.Error(err)
 	}
 	if got := brief(results.next(t)); got != "accepted" {
