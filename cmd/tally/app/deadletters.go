@@ -92,7 +92,8 @@ func (w *sorting) takes(l *deadLetter) bool {
 // listLetters prints the latest attempt at each record.
 func (m *Main) listLetters(s *settings, w *sorting, box *letterBox) error {
 	var list []*deadLetter
-	for _, l := range box.latest() {
+	latest := box.latest()
+	for _, l := range latest {
 		if w.takes(l) {
 			list = append(list, l)
 		}
@@ -109,7 +110,7 @@ func (m *Main) listLetters(s *settings, w *sorting, box *letterBox) error {
 				return fmt.Errorf("output: %w", err)
 			}
 		}
-	} else if err := writeLetters(m.Stdout, list); err != nil {
+	} else if err := writeLetters(m.Stdout, list, len(latest)); err != nil {
 		return err
 	}
 	if all > len(list) {
@@ -122,8 +123,13 @@ func (m *Main) listLetters(s *settings, w *sorting, box *letterBox) error {
 // reasonWidth is how much of a reason a line of ls holds.
 const reasonWidth = 60
 
-func writeLetters(w io.Writer, list []*deadLetter) error {
-	if len(list) == 0 {
+// writeLetters writes those of so many letters that were asked for.
+func writeLetters(w io.Writer, list []*deadLetter, of int) error {
+	switch {
+	case len(list) == 0 && of > 0:
+		_, err := fmt.Fprintf(w, "no dead letters that fit, of %s\n", thousands(of))
+		return err
+	case len(list) == 0:
 		_, err := fmt.Fprintln(w, "no dead letters")
 		return err
 	}

@@ -144,8 +144,8 @@ func (st *stage) topics(ctx context.Context, adm *kadm.Client) error {
 	if err != nil {
 		return err
 	}
-	st.say("topics, %d partitions each: %s", st.d.shape.Partitions,
-		cut(strings.Join(created, ", "), 300))
+	st.say("%s, %d partitions each: %s", count(len(created), "topic"), st.d.shape.Partitions,
+		cut(strings.Join(created, ", "), 70))
 	return nil
 }
 

@@ -62,6 +62,18 @@ func TestWrittenAmounts(t *testing.T) {
 	}
 }
 
+// TestNoLetters: where none is asked for of those that there are, that is said.
+func TestNoLetters(t *testing.T) {
+	for of, want := range map[int]string{
+		0: "no dead letters\n", 1000: "no dead letters that fit, of 1,000\n",
+	} {
+		var out strings.Builder
+		if err := writeLetters(&out, nil, of); err != nil || out.String() != want {
+			t.Errorf("of %d: %q (%v), want %q", of, out.String(), err, want)
+		}
+	}
+}
+
 // TestLoadedAmounts: who loads an amount with a point is told what amounts are.
 func TestLoadedAmounts(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "points.jsonl")
