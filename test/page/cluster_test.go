@@ -239,7 +239,7 @@ func (s *shop) hire(name string, services ...string) *crew {
 	s.t.Helper()
 	args := append([]string{
 		"run", "--brokers", s.brokers, "--chain", "--instance", name, "--log-format", "json",
-		"--state", "memory", "--interval", "100ms", "--session-timeout", "15s", "--webhook", s.post,
+		"--state", "memory", "--interval", "100ms", "--session-timeout", "25s", "--webhook", s.post,
 	}, services...)
 	c := &crew{log: &lines{}}
 	cmd := exec.Command(s.binary, args...)
