@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"runtime/pprof"
 	"slices"
 	"strings"
@@ -70,6 +71,7 @@ func (m *Main) runCommand(s *settings) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r.services = args
 			r.placed, r.sized = cmd.Flags().Changed("state-dir"), cmd.Flags().Changed("cache-mib")
+			defer growHeap(r.state)()
 			return m.profiled(r.profile, func() error { return m.work(cmd.Context(), s, r) })
 		},
 	}
@@ -166,6 +168,16 @@ func (m *Main) workerConfig(s *settings, r *running, client []kgo.Opt) (workerCo
 		}
 	}
 	return c, nil
+}
+
+// growHeap lets the heap grow by heapGrowth, if the tables are not on it and nobody has
+// said otherwise, until the function that it returns is called.
+func growHeap(state string) func() {
+	if state != stateDisk || os.Getenv("GOGC") != "" {
+		return func() {}
+	}
+	was := debug.SetGCPercent(heapGrowth)
+	return func() { debug.SetGCPercent(was) }
 }
 
 // place settles where the tables are. In memory there is no directory, and the
