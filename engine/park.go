@@ -297,21 +297,21 @@ func (p *ParkedKey) notes(sequence int64, attempt int) []note {
 	}
 }
 
-// quarantined returns why the record may not reach the callback even if it is its
-// turn: it made a transaction fail, or has no value.
-func (c *callContext) quarantined(msg any) *verdict {
+// quarantined tells whether the record may not reach the callback even if it is its
+// turn, and why: it made a transaction fail, or has no value.
+func (c *callContext) quarantined(msg any) (verdict, bool) {
 	s, at := c.session, c.spot()
 	e := s.ep.e
 	if v, held := e.poison.find(at); held {
 		s.mu.Lock()
 		s.poisoned = append(s.poisoned, at)
 		s.mu.Unlock()
-		return &v
+		return v, true
 	}
 	if msg != nil || c.timer() || e.inputs[string(c.Topic())] {
-		return nil
+		return verdict{}, false
 	}
-	return &verdict{classTombstone, "record has no value, which this input doesn't allow"}
+	return verdict{classTombstone, "record has no value, which this input doesn't allow"}, true
 }
 
 // takePoisoned returns what was taken out of the quarantine.

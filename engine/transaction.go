@@ -296,7 +296,8 @@ func (t *transaction) wait(
 
 // writeRows writes each dirty row to the changelog, in the table's own partition.
 func (t *transaction) writeRows() {
-	const slab = 256
+	const slab, keySlab = 256, 8 << 10
+	keys := make([]byte, 0, keySlab) // never nil: a row's key may be empty
 	for _, table := range t.ep.e.writtenTables() {
 		w := &written{table: table}
 		w.offset.Store(-1)
@@ -317,8 +318,13 @@ func (t *transaction) writeRows() {
 			if len(records) == cap(records) {
 				records = make([]kgo.Record, 0, slab)
 			}
+			if len(key) > cap(keys)-len(keys) {
+				keys = make([]byte, 0, max(keySlab, len(key)))
+			}
+			keys = append(keys, key...)
 			records = append(records, kgo.Record{
-				Topic: topic, Partition: partition, Key: []byte(key), Value: value,
+				Topic: topic, Partition: partition, Value: value,
+				Key: keys[len(keys)-len(key) : len(keys) : len(keys)],
 			})
 			t.ep.produce(&records[len(records)-1], acked)
 			w.rows++

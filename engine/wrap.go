@@ -33,12 +33,12 @@ func (e *Engine) Wrap(
 			return // the transaction is lost; its records come again
 		}
 		c.tick()
-		held := c.quarantined(msg)
+		why, held := c.quarantined(msg)
 		if !c.admit() {
 			return
 		}
-		if held != nil {
-			c.refuse(*held)
+		if held {
+			c.refuse(why)
 			return
 		}
 		if err, bad := msg.(error); bad {

@@ -10,6 +10,9 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
+// batchKept is how large a batch may be whose memory is used again.
+const batchKept = 8 << 20
+
 // A Commit names a table whose overlay is to be committed.
 type Commit struct {
 	Table *Table
@@ -86,7 +89,7 @@ func (db *DB) apply(cs []Commit, marks []mark) error {
 	for _, c := range cs {
 		size += c.Table.frozen.bytes
 	}
-	b := db.pebble.NewBatchWithSize(int(size) + len(cs)*64)
+	b := db.pebble.NewBatchWithSize(int(size)+len(cs)*64, pebble.WithMaxRetainedSizeBytes(batchKept))
 	defer b.Close() //nolint:errcheck // a batch that was committed or dropped has nothing to report
 	for i, c := range cs {
 		var err error

@@ -166,13 +166,17 @@ type moved struct {
 func (t *Table) moveDeadlines(b *pebble.Batch, moves []moved, m *mark) error {
 	for _, v := range moves {
 		if v.was != 0 {
-			if err := b.Delete(t.dueKey(v.key, v.was), nil); err != nil {
+			op := b.DeleteDeferred(rowPrefix + 8 + len(v.key))
+			t.putDueKey(op.Key, v.key, v.was)
+			if err := op.Finish(); err != nil {
 				return err
 			}
 		}
 		if v.now != 0 {
 			m.soonest = min(m.soonest, v.now)
-			if err := b.Set(t.dueKey(v.key, v.now), nil, nil); err != nil {
+			op := b.SetDeferred(rowPrefix+8+len(v.key), 0)
+			t.putDueKey(op.Key, v.key, v.now)
+			if err := op.Finish(); err != nil {
 				return err
 			}
 		}
@@ -180,10 +184,10 @@ func (t *Table) moveDeadlines(b *pebble.Batch, moves []moved, m *mark) error {
 	return nil
 }
 
-func (t *Table) dueKey(key string, at int64) []byte {
-	b := make([]byte, 0, rowPrefix+8+len(key))
-	b = binary.BigEndian.AppendUint32(b, t.number)
-	b = append(b, spaceDue)
-	b = binary.BigEndian.AppendUint64(b, uint64(at))
-	return append(b, key...)
+// putDueKey writes the key of a deadline to b, which is as long as it needs.
+func (t *Table) putDueKey(b []byte, key string, at int64) {
+	binary.BigEndian.PutUint32(b, t.number)
+	b[4] = spaceDue
+	binary.BigEndian.PutUint64(b[rowPrefix:], uint64(at))
+	copy(b[rowPrefix+8:], key)
 }
