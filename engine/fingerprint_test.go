@@ -153,7 +153,9 @@ func TestLongTransactionEndsWithTheTable(t *testing.T) {
 	rs = append(rs, &kgo.Record{Topic: leftTopic, Key: rs[0].Key, Value: []byte("good")})
 	d.send(d.client, rs...)
 	wk := d.world.start(vfs.NewMem(), nil, func(c *engine.Config) {
-		c.Journal, c.Interval, c.FetchBytes = true, 3*time.Second, 4<<20
+		c.Journal, c.FetchBytes = true, 4<<20
+		// One transaction has them all, also on a slow machine, and ends then.
+		c.Interval, c.TransactionTimeout, c.MaxRecords = 10*time.Second, time.Minute, bad+1
 	})
 	d.eventually("all is read", func() bool { return wk.e.Stats().Records == bad+1 })
 	wk.end()
