@@ -73,8 +73,8 @@ type Config struct {
 	// It is also how long an output waits to become visible.
 	Interval time.Duration
 	// MaxRecords and MaxBytes end a transaction early; 50,000 and 32 MiB by
-	// default. One poll may go beyond them: of MaxRecords records, and of no more
-	// than 10,000. As many timers come in a transaction, at most 50,000.
+	// default. The records of one poll, no more than 10,000, may go beyond MaxBytes.
+	// Beside its records MaxRecords timers come in a transaction, at most 50,000.
 	MaxRecords int
 	MaxBytes   int
 	// FetchBytes bounds what is fetched of one partition at a time; 256 KiB.

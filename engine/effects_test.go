@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -138,6 +139,43 @@ func (w *world) runOn(
 			w.t.Fatal("the worker did not end")
 			return nil
 		}
+	}
+}
+
+// TestMaxRecords holds that no transaction has more records than it may, whatever its
+// polls bring.
+func TestMaxRecords(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const most, first, rest = 7, 5, 20
+	var l ledger
+	var came, beyond atomic.Int32
+	stop := w.run(acting(func(ctx goka.Context, msg any) {
+		act(ctx, msg)
+		came.Add(1)
+	}), func(c *engine.Config) { c.MaxRecords, c.Interval = most, time.Second },
+		handsTo(func(ctx context.Context, list []engine.Effect) {
+			if len(list) > most {
+				beyond.Store(int32(len(list)))
+			}
+			l.take(ctx, list)
+		}))
+	send := func(from, n int) {
+		records := make([]string, n)
+		for i := range records {
+			records[i] = fmt.Sprintf("k=%d", from+i)
+		}
+		w.send(leftTopic, records...)
+	}
+	send(0, first) // they open a transaction, which has room for fewer than will come
+	w.eventually("the first have come", func() bool { return came.Load() == first })
+	send(first, rest)
+	w.eventually("all effects", func() bool { return l.size() == first+rest })
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if n := beyond.Load(); n > 0 {
+		t.Errorf("a transaction had %d records, it may have %d", n, most)
 	}
 }
 

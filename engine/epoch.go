@@ -65,7 +65,7 @@ func (e *Engine) live(ctx context.Context, topics []string, h handler) (err erro
 		return err
 	}
 	for {
-		fetches := ep.poll(ctx, ep.nap())
+		fetches := ep.poll(ctx, ep.nap(), e.cfg.MaxRecords)
 		if ctx.Err() != nil {
 			return nil // nothing of these was begun; they stay uncommitted
 		}
@@ -161,9 +161,9 @@ func (ep *epoch) fence(ctx context.Context) error {
 	return nil
 }
 
-// poll waits for records, for a change of the assignment, or for at most d if
-// that is above 0.
-func (ep *epoch) poll(ctx context.Context, d time.Duration) kgo.Fetches {
+// poll waits for at most so many records, for a change of the assignment, or for at
+// most d if that is above 0.
+func (ep *epoch) poll(ctx context.Context, d time.Duration, most int) kgo.Fetches {
 	var stop context.CancelFunc
 	if d > 0 {
 		ctx, stop = context.WithTimeout(ctx, d)
@@ -177,8 +177,7 @@ func (ep *epoch) poll(ctx context.Context, d time.Duration) kgo.Fetches {
 		stop()
 	}
 	ep.mu.Unlock()
-	most := min(int(ep.e.inFlight.Load()), ep.e.cfg.MaxRecords)
-	return ep.client.PollRecords(ctx, most)
+	return ep.client.PollRecords(ctx, min(int(ep.e.inFlight.Load()), most))
 }
 
 // behind tells that the session is not of the latest assignment; mu is held.

@@ -106,7 +106,7 @@ func (t *transaction) collect(ctx context.Context, first kgo.Fetches) error {
 		if left <= 0 {
 			break
 		}
-		fetches := t.ep.poll(ctx, left)
+		fetches := t.ep.poll(ctx, left, c.MaxRecords-t.records)
 		if err := t.ep.check(fetches); err != nil {
 			return err
 		}
