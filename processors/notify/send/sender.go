@@ -18,7 +18,7 @@ import (
 type Sender struct {
 	cfg     Config
 	queue   chan Effect
-	denied  chan Effect // to be reported as not begun
+	denied  chan denial
 	closing chan struct{}
 	once    sync.Once
 	base    context.Context // of attempts
@@ -37,6 +37,13 @@ type Stats struct {
 	// Their gates are given up at their deadlines.
 	Lost   int64 `json:"lost"`
 	Queued int   `json:"queued"`
+}
+
+// A denial is an effect that is to be reported as not begun, and to whom it is said
+// that it was.
+type denial struct {
+	Effect
+	reported chan<- struct{}
 }
 
 // An outcome is how an attempt ended.
@@ -80,16 +87,24 @@ func New(ctx context.Context, cfg Config) (*Sender, error) {
 		return nil, err
 	}
 	s := &Sender{
-		cfg: cfg, queue: make(chan Effect, cfg.Queue), denied: make(chan Effect, 10*cfg.Queue),
+		cfg: cfg, queue: make(chan Effect, cfg.Queue), denied: make(chan denial, 10*cfg.Queue),
 		closing: make(chan struct{}),
 	}
 	s.base, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	for range cfg.Workers {
-		s.working.Go(func() { s.work(s.queue, s.carryOut) })
+		s.working.Go(func() {
+			work(s, s.queue, s.carryOut, func(one Effect) {
+				s.deny(one, "the sender is shutting down")
+			})
+		})
 	}
 	for range reporters {
 		s.working.Go(func() {
-			s.work(s.denied, func(one Effect) { s.deny(one, "the sender's queue is full") })
+			deny := func(one denial) {
+				s.deny(one.Effect, "the sender's queue is full")
+				one.reported <- struct{}{}
+			}
+			work(s, s.denied, deny, deny)
 		})
 	}
 	return s, nil
@@ -97,8 +112,11 @@ func New(ctx context.Context, cfg Config) (*Sender, error) {
 
 // Take takes effects over. It waits for room for at most MaxBlock, all of them
 // together; what there is no room for is reported as not begun, which lets the
-// processor ask again later. The effects are the sender's from then on.
+// processor ask again later. It waits until that is reported or ctx is done, so that
+// what has no result is no more than waits in the queue and is with the workers. The
+// effects are the sender's from then on.
 func (s *Sender) Take(ctx context.Context, list []Effect) {
+	reported, passed := make(chan struct{}, len(list)), 0 // those who report don't wait
 	bounded, cancel := context.WithTimeout(ctx, s.cfg.MaxBlock)
 	defer cancel()
 	for _, one := range list {
@@ -109,20 +127,23 @@ func (s *Sender) Take(ctx context.Context, list []Effect) {
 		}
 		select {
 		case s.queue <- one:
+			continue
 		case <-bounded.Done():
-			s.pass(one)
 		case <-s.closing:
-			s.pass(one)
+		}
+		select {
+		case s.denied <- denial{one, reported}:
+			passed++
+		default:
+			s.lose(one, errors.New("no room to report it"))
 		}
 	}
-}
-
-// pass hands an effect to those who report it as not begun.
-func (s *Sender) pass(one Effect) {
-	select {
-	case s.denied <- one:
-	default:
-		s.lose(one, errors.New("no room to report it"))
+	for range passed {
+		select {
+		case <-reported:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
@@ -150,7 +171,8 @@ func (s *Sender) Stats() Stats {
 }
 
 // work does what is in the queue until the sender is closed and the queue empty.
-func (s *Sender) work(queue <-chan Effect, do func(Effect)) {
+// What is in it then is put off.
+func work[T any](s *Sender, queue <-chan T, do, putOff func(T)) {
 	for {
 		select {
 		case one := <-queue:
@@ -159,7 +181,7 @@ func (s *Sender) work(queue <-chan Effect, do func(Effect)) {
 			for {
 				select {
 				case one := <-queue:
-					s.deny(one, "the sender is shutting down")
+					putOff(one)
 				default:
 					return
 				}

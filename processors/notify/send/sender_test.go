@@ -45,6 +45,12 @@ func (r *reports) take(_ context.Context, key string, value []byte) error {
 	return nil
 }
 
+func (r *reports) size() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.list)
+}
+
 func (r *reports) next(t *testing.T) *tallyv1.NotifyResultEvent {
 	t.Helper()
 	deadline := time.Now().Add(within)
@@ -163,8 +169,13 @@ func slow(t *testing.T) (url string, tokens chan struct{}, asked func() int) {
 func TestFullQueue(t *testing.T) {
 	t.Parallel()
 	url, tokens, asked := slow(t)
-	s, results := newSender(t, send.Config{
+	results := &reports{}
+	s, _ := newSender(t, send.Config{
 		Webhook: &send.Webhook{URL: url}, Workers: 1, Queue: 2, MaxBlock: 50 * time.Millisecond,
+		Report: func(ctx context.Context, key string, value []byte) error {
+			<-time.After(20 * time.Millisecond) // as brokers are
+			return results.take(ctx, key, value)
+		},
 	})
 	var orders []string
 	for i := range 10 {
@@ -174,6 +185,9 @@ func TestFullQueue(t *testing.T) {
 	s.Take(t.Context(), effects(t, tallyv1.Channel_WEBHOOK, orders...))
 	if d := time.Since(began); d > 5*time.Second {
 		t.Errorf("taking took %v", d)
+	}
+	if n := results.size(); n < 7 { // all but one with the worker and two in the queue
+		t.Errorf("%d of those that are not begun are reported when they are taken", n)
 	}
 	close(tokens)
 	seen, words := map[string]int{}, map[string]int{}
