@@ -62,6 +62,7 @@ type wiring struct {
 	park      bool
 	guarantee engine.Guarantee
 	rules     rules
+	sending   sending
 	effects   func(context.Context, []engine.Effect)
 	// changes is told what the views have taken in; nil where nobody follows them.
 	changes func(context.Context, []engine.Effect)

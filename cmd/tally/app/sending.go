@@ -1,11 +1,13 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/lovoo/goka"
@@ -23,6 +25,7 @@ import (
 type sending struct {
 	smtp, security, user, passwordFile, from string
 	webhook, tokenFile                       string
+	ahead                                    int
 }
 
 // register adds the flags of notify.
@@ -36,6 +39,9 @@ func (s *sending) register(cmd *cobra.Command) {
 	f.StringVar(&s.webhook, "webhook", "",
 		"`URL` to which notify posts each confirmation, a CloudEvent")
 	f.StringVar(&s.tokenFile, "webhook-token-file", "", "file that holds a bearer token for it")
+	f.IntVar(&s.ahead, "notify-ahead", defaultAhead,
+		"how many attempts may be on their way at one time, which is of how many nobody knows the "+
+			"outcome, at most, when the worker is killed")
 }
 
 // validate names what is wrong with the settings of notify.
@@ -46,6 +52,10 @@ func (s *sending) validate() error {
 	if (s.user == "") != (s.passwordFile == "") {
 		return usageError("the password is the content of a file, never an argument",
 			"--smtp-user and --smtp-password-file belong together")
+	}
+	if s.ahead < leastAhead {
+		return usageError("its default is "+strconv.Itoa(defaultAhead), "--notify-ahead %d is below %d",
+			s.ahead, leastAhead)
 	}
 	switch send.Security(s.security) {
 	case send.StartTLS, send.TLS, send.Plain, "":
@@ -75,6 +85,16 @@ func (s *sending) channels() int {
 	return n
 }
 
+// shares divides ahead, which is what may be on its way at one time: what waits in the
+// queue and is with the senders, and the gates that a transaction opens. It has its
+// records and as many timers; each opens a gate for each channel.
+func (s *sending) shares() (queue, records int) {
+	const each = 2
+	ahead := cmp.Or(s.ahead, defaultAhead)
+	queue = ahead / 8
+	return queue, (ahead - queue - senders) / (each * max(s.channels(), 1))
+}
+
 // rules are those of notify, as far as they follow from where to send.
 func (s *sending) rules(r notify.Rules) notify.Rules {
 	r.Mail, r.Webhook = s.smtp != "", s.webhook != ""
@@ -97,9 +117,10 @@ func (c workerConfig) newDispatch(ctx context.Context, now func() time.Time) (*d
 	if err != nil {
 		return nil, fmt.Errorf("notify: %w", err)
 	}
+	queue, _ := s.shares()
 	cfg := send.Config{
 		Now: now, Logger: c.log.With("group", c.names.Group(topology.Notify)),
-		Workers: senders, Queue: gatesAhead, MaxBlock: sendersBlock,
+		Workers: senders, Queue: queue, MaxBlock: sendersBlock,
 		Report: func(ctx context.Context, key string, value []byte) error {
 			return client.ProduceSync(ctx, &kgo.Record{
 				Topic: c.names.NotifyResults, Key: []byte(key), Value: value,
@@ -137,9 +158,10 @@ func (c workerConfig) newDispatch(ctx context.Context, now func() time.Time) (*d
 const (
 	// senders is how many attempts are made at a time.
 	senders = 32
-	// gatesAhead is how many gates a transaction opens, about, and how many attempts
-	// wait for a sender. Of all these nobody knows the outcome if the worker dies.
-	gatesAhead = 250
+	// defaultAhead is how many attempts may be on their way at one time. Receivers and
+	// reports set the pace: more does not make it faster.
+	defaultAhead = 1000
+	leastAhead   = 100
 	// sendersBlock is how long transactions wait for room in the queue of attempts
 	// before some are put off: receivers set the pace, not the records.
 	sendersBlock = 10 * time.Second
@@ -177,7 +199,7 @@ func notifyProcessor() processor {
 		},
 		engine: func(w wiring, c *engine.Config) {
 			c.Timers = &engine.Timers{Deadline: schemas.NotifyRowDeadline, Version: 1, Wall: true}
-			c.MaxRecords = gatesAhead
+			_, c.MaxRecords = w.sending.shares()
 			c.Effects = map[string]func(context.Context, []engine.Effect){
 				notifyTopics(w).Effects(): w.effects,
 			}

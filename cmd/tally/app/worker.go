@@ -49,8 +49,7 @@ type workerConfig struct {
 	client      []kgo.Opt
 	processors  []processor
 	services    []string
-	door        *door // where it answers over HTTP
-	sending     sending
+	door        *door  // where it answers over HTTP
 	dir         string // empty for tables in memory
 	instance    string
 	interval    time.Duration
