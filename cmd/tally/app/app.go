@@ -131,7 +131,7 @@ func (m *Main) root() *cobra.Command {
 		m.demoCommand, m.runCommand, m.topicsCommand, m.loadCommand, m.orderCommand,
 		m.correctCommand,
 		m.tableCommand, m.explainCommand, m.stateCommand, m.auditCommand, m.whatifCommand,
-		m.deadLettersCommand, m.graphCommand, m.benchCommand, m.versionCommand,
+		m.deadLettersCommand, m.noticesCommand, m.graphCommand, m.benchCommand, m.versionCommand,
 	} {
 		root.AddCommand(verb(s))
 	}

@@ -22,6 +22,9 @@ func writeCauses(w io.Writer, r *causes.Report) {
 	if r.Pending > 0 {
 		notes = "; " + thousands(r.Pending) + " to come"
 	}
+	if r.Unresolved > 0 {
+		notes += "; nobody knows how " + count(r.Unresolved, "notice") + " ended, see tally notices ls"
+	}
 	if r.Horizon {
 		notes += "; records were deleted by their age, so that nothing is known to be missing"
 	}

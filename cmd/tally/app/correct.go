@@ -101,25 +101,38 @@ func (c *correcting) validate() error {
 
 // sign finds out why and who, where it was not said.
 func (c *correcting) sign(m *Main) error {
-	if strings.TrimSpace(c.reason) == "" && m.Answers != nil {
+	var err error
+	if c.reason, err = m.why(c.reason, "a correction", "a digit was lost"); err == nil {
+		c.by, err = who(c.by)
+	}
+	return err
+}
+
+// why is the reason that was given, or else the answer of who can be asked.
+func (m *Main) why(reason, what, example string) (string, error) {
+	if strings.TrimSpace(reason) == "" && m.Answers != nil {
 		fmt.Fprint(m.Stderr, "reason: ")
 		line, err := bufio.NewReader(m.Answers).ReadString('\n')
 		if err != nil && err != io.EOF {
-			return fmt.Errorf("correct: read the reason: %w", err)
+			return "", fmt.Errorf("read the reason: %w", err)
 		}
-		c.reason = strings.TrimSpace(line)
+		reason = strings.TrimSpace(line)
 	}
-	if strings.TrimSpace(c.reason) == "" {
-		return usageError(`for example --reason "a digit was lost"`, "a correction needs a reason")
+	if strings.TrimSpace(reason) == "" {
+		return "", usageError(fmt.Sprintf("for example --reason %q", example), "%s needs a reason", what)
 	}
-	if c.by != "" {
-		return nil
+	return reason, nil
+}
+
+// who is the one who was named, or else the user of this process.
+func who(name string) (string, error) {
+	if name != "" {
+		return name, nil
 	}
 	if u, err := user.Current(); err == nil && u.Username != "" {
-		c.by = u.Username
-		return nil
+		return u.Username, nil
 	}
-	return usageError("say it by --by", "who corrects is not known")
+	return "", usageError("say it by --by", "who does this is not known")
 }
 
 // correct writes the corrections that the flags describe.

@@ -315,14 +315,14 @@ func (m *Main) askRetries(ctx context.Context, cl *kgo.Client, a *mending, batch
 	}
 	result.Asked += len(records)
 	last := written[len(written)-1].Record
-	return m.await(ctx, cl, a, result.Group, last)
+	return m.await(ctx, cl, a.wait, result.Group, spot{last.Topic, last.Partition, last.Offset})
 }
 
-// await waits until the group has committed what came of a retry.
-func (m *Main) await(ctx context.Context, cl *kgo.Client, a *mending, group string,
-	last *kgo.Record,
+// await waits until the group has committed what came of a record.
+func (m *Main) await(ctx context.Context, cl *kgo.Client, wait time.Duration, group string,
+	last spot,
 ) error {
-	ctx, cancel := context.WithTimeout(ctx, a.wait)
+	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	adm := kadm.NewClient(cl)
 	tick := time.NewTicker(50 * time.Millisecond)
@@ -330,15 +330,14 @@ func (m *Main) await(ctx context.Context, cl *kgo.Client, a *mending, group stri
 	for {
 		offsets, err := adm.FetchOffsets(ctx, group)
 		if err == nil {
-			if o, ok := offsets.Lookup(last.Topic, last.Partition); ok && o.At > last.Offset {
+			if o, ok := offsets.Lookup(last.topic, last.partition); ok && o.At > last.offset {
 				return nil
 			}
 		}
 		select {
 		case <-ctx.Done():
 			return hinted("it is done as soon as a worker of the group runs; ls shows it",
-				"it is asked for at %s/%d@%d, and no worker of %s has done it within %v", last.Topic,
-				last.Partition, last.Offset, group, a.wait)
+				"it is asked for at %v, and no worker of %s has done it within %v", last, group, wait)
 		case <-tick.C:
 		}
 	}

@@ -102,16 +102,22 @@ func (m *message) build(
 }
 
 // messageID is the same for every attempt, so that receivers can tell that they
-// have had the mail. An id that could not stand in a header is replaced by its hash.
+// have had the mail.
 func messageID(event, from string) string {
+	return "<" + MailID(event) + from[strings.LastIndexByte(from, '@'):] + ">"
+}
+
+// MailID is what the Message-ID of a mail about an event has before its "@": the id
+// of the event, or its hash if that could not stand in a header.
+func MailID(event string) string {
 	plain := event != "" && len(event) <= 100 && strings.IndexFunc(event, func(r rune) bool {
 		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
 		return !letter && r != '-' && r != '_'
 	}) < 0
 	if !plain {
-		event = schemas.EventID("Message-ID", event)
+		return schemas.EventID("Message-ID", event)
 	}
-	return "<" + event + from[strings.LastIndexByte(from, '@'):] + ">"
+	return event
 }
 
 // amount writes money for people, with the decimals of its currency.

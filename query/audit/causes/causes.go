@@ -41,6 +41,9 @@ type Report struct {
 	// Untold is how many confirmations notify has passed over, as it does with a
 	// customer who cannot be reached and nobody else to tell.
 	Untold int64 `json:"untold"`
+	// Unresolved is how many customers, and others to tell, may have been told or not:
+	// nobody knows. They are for a person to look after.
+	Unresolved int64 `json:"unresolved"`
 	// Horizon says that records were deleted from a topic by their age. What is
 	// not there may have been: it is not a finding then.
 	Horizon bool `json:"horizon,omitempty"`
@@ -80,6 +83,7 @@ func (r *Report) merge(o *Report) {
 	r.Repeated += o.Repeated
 	r.Pending += o.Pending
 	r.Untold += o.Untold
+	r.Unresolved += o.Unresolved
 	r.Findings = append(r.Findings, o.Findings...)
 	r.sort()
 }

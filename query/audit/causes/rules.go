@@ -185,6 +185,9 @@ func (l *look) demand(s *shelf, processor string, r role, f *fact) {
 func (l *look) row(s *shelf, id string, row *tallyv1.NotifyRow, f *fact) {
 	o := s.order(id)
 	for _, d := range row.GetDeliveries() {
+		if d.GetState() == tallyv1.NotifyRow_UNRESOLVED {
+			s.report.Unresolved++
+		}
 		switch d.GetState() {
 		case tallyv1.NotifyRow_OPEN, tallyv1.NotifyRow_WAITING:
 			o.open = true

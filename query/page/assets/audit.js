@@ -92,6 +92,7 @@ function result(s) {
       el("p", { class: "gone" }, `${counted(r.records, "record")} in ${counted(Object.keys(r.dispositions).length, "disposition")}, `,
         `${counted(r.compared, "order")} recomputed in ${took(s.seconds)}, at `, time(s.at), " UTC. ",
         r.causes ? `${counted(r.causes.events, "event")} with ${counted(r.causes.checked, "link")} between them. ` : "",
+        r.causes?.unresolved ? `Nobody knows how ${counted(r.causes.unresolved, "notice")} ended: tally notices ls lists them. ` : "",
         r.in_flight ? `${counted(r.in_flight, "order")} in flight. ` : "",
         r.unprocessed ? `${counted(r.unprocessed, "record")} not processed yet.` : "")),
     differences(r),
