@@ -3,6 +3,7 @@ package state_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -75,6 +76,21 @@ func BenchmarkRestoreAgain(b *testing.B) {
 	for i := range first {
 		keys = append(keys, first[i], first[max(0, i-10_000)])
 	}
+	report := reportCPU(b, benchRows, "row")
+	for b.Loop() {
+		_, table := benchDB(b, 0)
+		restoreRows(b, table, keys, value)
+	}
+	report()
+	b.ReportMetric(float64(b.N)*benchRows/b.Elapsed().Seconds(), "rows/s")
+}
+
+// BenchmarkRestoreTwice restores a changelog in which all rows come a second time,
+// when those of the first time are on disk.
+func BenchmarkRestoreTwice(b *testing.B) {
+	first, value := benchKeys(benchRows/2), make([]byte, 100)
+	keys := append(slices.Clone(first), first...)
+	slices.Reverse(keys[len(first):])
 	report := reportCPU(b, benchRows, "row")
 	for b.Loop() {
 		_, table := benchDB(b, 0)

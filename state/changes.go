@@ -17,18 +17,6 @@ type change struct {
 	was, now []byte
 }
 
-// changes looks up what rows were, of which nil ones are to be deleted.
-func (t *Table) changes(rows iter.Seq2[string, []byte]) iter.Seq2[change, error] {
-	return func(yield func(change, error) bool) {
-		for key, now := range rows {
-			was, err := t.committed(key)
-			if !yield(change{key, was, now}, err) {
-				return
-			}
-		}
-	}
-}
-
 // committed returns the row at key as the database has it, nil if there is none.
 func (t *Table) committed(key string) ([]byte, error) {
 	if row, _, ok := t.cache.get(key); ok {
@@ -37,24 +25,10 @@ func (t *Table) committed(key string) ([]byte, error) {
 	return t.read(key)
 }
 
-// put is putAll of changes that move the fingerprint of m too.
-func (t *Table) put(b *pebble.Batch, changes iter.Seq2[change, error], m *mark) error {
-	return t.putAll(b, func(yield func(change, error) bool) {
-		for c, err := range changes {
-			if err == nil {
-				c.count(&m.sum)
-			}
-			if !yield(c, err) {
-				return
-			}
-		}
-	}, m)
-}
-
-// putAll adds changes to b, with what follows from them, and with the mark m. They come
+// put adds changes to b, with what follows from them, and with the mark m. They come
 // in the order of their keys, which saves Pebble's memtable most of its searching, and
 // no key comes twice.
-func (t *Table) putAll(b *pebble.Batch, changes iter.Seq2[change, error], m *mark) error {
+func (t *Table) put(b *pebble.Batch, changes iter.Seq2[change, error], m *mark) error {
 	var moves []moved
 	for c, err := range changes {
 		if err != nil {

@@ -96,7 +96,7 @@ func (db *DB) apply(cs []Commit, marks []mark) error {
 		if marks[i].sum, err = c.Table.sumAfter(c.Table.frozen, marks[i].sum); err != nil {
 			return err
 		}
-		if err = c.Table.putAll(b, c.Table.frozen.changes, &marks[i]); err != nil {
+		if err = c.Table.put(b, c.Table.frozen.changes, &marks[i]); err != nil {
 			return err
 		}
 	}

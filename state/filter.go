@@ -83,6 +83,20 @@ func (f *filter) addAll(rows iter.Seq2[string, []byte]) {
 	}
 }
 
+// addNew adds the key of a row that is about to be committed, and reports whether
+// there was certainly none before.
+func (f *filter) addNew(key string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	hash := maphash.String(f.seed, key)
+	if f.off.Load() || !f.absent(hash) {
+		return false
+	}
+	f.put(hash)
+	learnt := f.learnt.Load()
+	return learnt == nil || key < *learnt
+}
+
 // addOne adds the key of a row.
 func (f *filter) addOne(key []byte) {
 	f.mu.Lock()
@@ -145,9 +159,13 @@ func (f *filter) vainRead() {
 
 // add adds a key by its hash.
 func (f *filter) add(hash uint64) {
-	if f.off.Load() || !f.absent(hash) {
-		return
+	if !f.off.Load() && f.absent(hash) {
+		f.put(hash)
 	}
+}
+
+// put adds the hash of a key that it does not have.
+func (f *filter) put(hash uint64) {
 	layers := *f.layers.Load()
 	if len(layers) == 0 || layers[len(layers)-1].room == 0 {
 		if layers = f.grow(layers); layers == nil {

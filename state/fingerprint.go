@@ -42,12 +42,13 @@ func (t *Table) PendingFingerprint() (Fingerprint, error) {
 		return Fingerprint{}, ErrClosed
 	}
 	defer t.db.gate.leave()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.frozen != nil {
+	t.mu.RLock()
+	o, sum, committing := t.overlay, t.mark.sum, t.frozen != nil
+	t.mu.RUnlock() // readers need not wait for what is looked up, nor do they look at it
+	if committing {
 		return Fingerprint{}, t.failed("fingerprint", errors.New("a commit is under way"))
 	}
-	return t.sumAfter(t.overlay, t.mark.sum)
+	return t.sumAfter(o, sum)
 }
 
 // sumAfter returns what the fingerprint sum of the committed rows will be with those of
