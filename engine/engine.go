@@ -42,9 +42,10 @@ type Engine struct {
 	cluster  string
 	running  context.Context // of Run
 	quit     context.CancelFunc
-	taken    atomic.Bool  // by Consume, or by a stop that came before it
-	inFlight atomic.Int64 // how many records may be, see pace
-	width    atomic.Int32 // partitions of the inputs, once they are known
+	taken    atomic.Bool   // by Consume, or by a stop that came before it
+	inFlight atomic.Int64  // how many records may be, see pace
+	width    atomic.Int32  // partitions of the inputs, once they are known
+	restores chan struct{} // has one for each that is under way
 
 	mu     sync.Mutex
 	tables map[int32]*state.Table // the group's table, by partition, while assigned
@@ -79,7 +80,8 @@ func New(cfg Config) (*Engine, error) {
 		unread: map[place]int64{},
 		newest: map[place]time.Time{},
 
-		stalled: make(chan struct{}),
+		restores: make(chan struct{}, restoresAtOnce),
+		stalled:  make(chan struct{}),
 	}
 	e.inFlight.Store(lowMark)
 	return e, nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -15,6 +16,9 @@ import (
 )
 
 const (
+	// Each restore takes memory for a batch, the batch of Pebble's that is made of it,
+	// and two fetches. It keeps two processors busy: one fetches, one writes.
+	restoresAtOnce    = 2
 	restoreFetchBytes = 4 << 20
 	restoreProgress   = 2 * time.Second
 	hangingMargin     = 5 * time.Second
@@ -37,29 +41,37 @@ func (e *Engine) restore(ctx context.Context, t *state.Table, at place) (int64, 
 	if from >= log.high {
 		return log.high, nil
 	}
+	select {
+	case e.restores <- struct{}{}:
+		defer func() { <-e.restores }()
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
 	began, rows := time.Now(), 0
 	said := began
 	r := t.Restore()
 	f := fetcher{admin: e.admin, at: at, next: from}
-	for f.next < log.high {
-		records, err := f.fetch(ctx, log.high)
-		if err != nil {
-			return 0, fmt.Errorf("engine: restore %s/%d: %w", at.topic, at.partition, err)
+	for got := range f.ahead(ctx, log.high) {
+		if got.err != nil {
+			return 0, fmt.Errorf("engine: restore %s/%d: %w", at.topic, at.partition, got.err)
 		}
-		for _, rec := range records {
+		for _, rec := range got.records {
 			if rec.Value == nil {
 				r.Delete(rec.Key)
 			} else {
 				r.Set(rec.Key, rec.Value)
 			}
 		}
-		rows += len(records)
-		if err := r.Commit(min(f.next, log.high) - 1); err != nil {
+		rows += len(got.records)
+		if r.Bytes() < state.RestoreBatchBytes && got.next < log.high {
+			continue
+		}
+		if err := r.Commit(min(got.next, log.high) - 1); err != nil {
 			return 0, fmt.Errorf("%w: restore %s/%d: %w", ErrRow, at.topic, at.partition, err)
 		}
 		if now := time.Now(); now.Sub(said) >= restoreProgress {
 			said = now
-			e.log.Info("restoring", "topic", at.topic, "partition", at.partition, "offset", f.next,
+			e.log.Info("restoring", "topic", at.topic, "partition", at.partition, "offset", got.next,
 				"of", log.high, "records", rows, "per_second", perSecond(rows, now.Sub(began)))
 		}
 	}
@@ -152,6 +164,49 @@ type fetcher struct {
 	leader int32
 	topic  [16]byte
 	known  bool
+}
+
+// A fetched is what one fetch has got, and the offset behind it.
+type fetched struct {
+	records []*kgo.Record
+	next    int64
+	err     error
+}
+
+// ahead fetches all that is below limit, the next while the caller is at work on the
+// one before. An error is the last thing to be returned.
+func (f *fetcher) ahead(ctx context.Context, limit int64) iter.Seq[fetched] {
+	return func(yield func(fetched) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		left := make(chan struct{}) // not ctx.Done: that it has ended must be told
+		all := make(chan fetched)
+		go func() {
+			defer close(all)
+			for f.next < limit {
+				records, err := f.fetch(ctx, limit)
+				select {
+				case all <- fetched{records, f.next, err}:
+				case <-left:
+					return
+				}
+				if err != nil {
+					return
+				}
+			}
+		}()
+		defer func() { // the fetcher is the caller's again
+			cancel()
+			close(left)
+			for range all {
+				continue
+			}
+		}()
+		for got := range all {
+			if !yield(got) {
+				return
+			}
+		}
+	}
 }
 
 // fetch returns the next committed records below limit, perhaps none, and moves
