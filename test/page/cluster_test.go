@@ -102,7 +102,8 @@ func seesWhatIsMissing(t *testing.T, b *tab, s *shop) {
 		about+".includes('Without 2 partitions whose worker does not answer: ')")
 	b.sees(t, "that there are more", `['#orders-count', '#payments-count', '#tile-orders'].every(
 		(id) => document.querySelector(id).textContent.startsWith('≥ '))`)
-	b.sees(t, "that it is told", "document.querySelector('#announce').textContent.includes('Without 2')")
+	b.sees(t, "that it is told",
+		"document.querySelector('#announce').textContent.includes('Without 2')")
 	for selector, want := range map[string]string{
 		"#orders-money td": "≥ ", "#longest caption": "The oldest ",
 	} {
@@ -283,20 +284,25 @@ func (s *shop) place(t *testing.T, n int) {
 	t.Helper()
 	body := fmt.Sprintf(`{"orderId":%q,"customerId":"ann","total":{"minor":900,"currency":"EUR"}}`,
 		orderID(n))
-	var said string
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(pause) {
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for said, deadline := "", time.After(patience); ; {
 		out, err := http.Post(s.page+"/orders", "application/json", strings.NewReader(body))
 		if err != nil {
 			said = err.Error()
-			continue
+		} else {
+			text, _ := io.ReadAll(out.Body)
+			out.Body.Close()
+			if said = string(text); out.StatusCode == http.StatusAccepted {
+				return
+			}
 		}
-		text, _ := io.ReadAll(out.Body)
-		out.Body.Close()
-		if said = string(text); out.StatusCode == http.StatusAccepted {
-			return
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("%s is not taken: %s", orderID(n), said)
 		}
 	}
-	t.Fatalf("%s is not taken: %s", orderID(n), said)
 }
 
 // lines take a worker's log while it is written.
