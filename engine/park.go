@@ -123,8 +123,12 @@ func (e *Engine) openLot(s *session, l *lot, id state.Identity) error {
 	if l.Table, err = e.cfg.State.Table(id); err != nil {
 		return fmt.Errorf("%w: open %s/%d: %w", ErrRow, id.Topic, id.Partition, err)
 	}
+	at := place{id.Topic, id.Partition}
+	if err := e.trust(s.ctx, l.Table, at); err != nil {
+		return err
+	}
 	l.Rollback()
-	if _, err := e.restore(s.ctx, l.Table, place{id.Topic, id.Partition}); err != nil {
+	if _, err := e.restore(s.ctx, l.Table, at); err != nil {
 		return err
 	}
 	for _, err := range l.Committed().All("") {

@@ -64,6 +64,9 @@ func (t *table) open() error {
 		return fmt.Errorf("%w: open %s/%d: %w", ErrRow, t.at.topic, t.at.partition, err)
 	}
 	t.track()
+	if err := t.e.trust(ctx, t.Table, t.at); err != nil {
+		return err
+	}
 	t.Rollback()
 	end, err := t.e.restore(ctx, t.Table, t.at)
 	if err != nil {
@@ -77,6 +80,21 @@ func (t *table) open() error {
 	t.e.ends[t.at] = end
 	if t.at.topic == t.e.tableTopic() {
 		t.e.tables[t.at.partition] = t.Table
+	}
+	return nil
+}
+
+// trust holds a table against its fingerprint, if the machine may have crashed under it.
+// One that is torn is set aside.
+func (e *Engine) trust(ctx context.Context, t *state.Table, at place) error {
+	sound, err := t.Check(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return fmt.Errorf("%w: check %s/%d: %w", ErrRow, at.topic, at.partition, err)
+	case !sound:
+		e.stats.rebuilt.Add(1)
 	}
 	return nil
 }

@@ -41,6 +41,8 @@ type world struct {
 	cluster *kfake.Cluster
 	client  *kgo.Client
 	admin   *kadm.Client
+	boot    string // of the machine
+	tables  lines  // what databases say
 }
 
 func newWorld(t *testing.T) *world {
@@ -51,7 +53,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	w := &world{t: t, cluster: c}
+	w := &world{t: t, cluster: c, boot: "first"}
 	w.client = w.newClient(kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
 		kgo.MetadataMinAge(20*time.Millisecond)) // topics come while it looks at them
 	w.admin = kadm.NewClient(w.client)
@@ -150,8 +152,9 @@ type setting func(*engine.Config)
 func (w *world) open(fs vfs.FS) *state.DB {
 	w.t.Helper()
 	db, err := state.Open(state.Options{
-		Dir: "db", FS: fs, CacheBytes: 8 << 20, RowCacheBytes: 1 << 20, MemTableBytes: 1 << 20,
-		Logger: slog.New(slog.DiscardHandler), Now: time.Now,
+		BootID: func() string { return w.boot },
+		Dir:    "db", FS: fs, CacheBytes: 8 << 20, RowCacheBytes: 1 << 20, MemTableBytes: 1 << 20,
+		Logger: slog.New(slog.NewTextHandler(&w.tables, nil)), Now: time.Now,
 	})
 	if err != nil {
 		w.t.Fatal(err)

@@ -165,8 +165,16 @@ func (db *DB) checkpoint(number uint32, id Identity) (string, error) {
 	}
 	catStart, catEnd := rangeSpan(catalogue)
 	start, end := rangeSpan(number)
-	return path, db.pebble.Checkpoint(path, pebble.WithFlushedWAL(), pebble.WithRestrictToSpans(
+	err = db.pebble.Checkpoint(path, pebble.WithFlushedWAL(), pebble.WithRestrictToSpans(
 		[]pebble.CheckpointSpan{{Start: catStart, End: catEnd}, {Start: start, End: end}}))
+	if err != nil || db.doubts[number] {
+		return path, err
+	}
+	sealed, err := seal(db.fs, path)
+	if err != nil {
+		return path, err
+	}
+	return path, trust{Seal: sealed}.write(db.fs, path)
 }
 
 // fileName makes s fit for a file name. Names of topics are already.

@@ -187,7 +187,7 @@ func lookOnce(o Options) (got moment, aside string, err error) {
 		return got, db.Recovered(), nil
 	}
 	for i := range got {
-		table, err := db.Table(crashIdentity(i))
+		table, err := crashTable(db, i)
 		if err != nil {
 			return got, "", err
 		}

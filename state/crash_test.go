@@ -1,6 +1,7 @@
 package state
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -17,6 +18,9 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
+
+// boots counts how often machines were started.
+var boots atomic.Int64
 
 var crashSeeds = flag.Int("crash-seeds", 100, "how many crashes TestCrashLeavesAPrefix makes")
 
@@ -56,7 +60,7 @@ func (m moment) String() string {
 func crashOptions(fs vfs.FS) Options {
 	return Options{
 		Dir: "data", FS: fs, CacheBytes: 1 << 20, RowCacheBytes: 16 << 10, MemTableBytes: 64 << 10,
-		Now: func() time.Time { return time.Unix(1, 0) },
+		Now: func() time.Time { return time.Unix(1, 0) }, BootID: func() string { return "first" },
 		Tune: func(p *pebble.Options) {
 			p.TargetFileSizes[0] = 16 << 10
 			p.LBaseMaxBytes = 64 << 10
@@ -77,6 +81,9 @@ func crashTable(db *DB, partition int) (*Table, error) {
 	}
 	table.TrackDeadlines(func(row []byte) int64 { return int64(len(row) % 7) })
 	table.TrackIndex(crashEntries)
+	if sound, err := table.Check(context.Background()); err != nil || !sound {
+		return nil, fmt.Errorf("%v: sound: %v, %w", table.id, sound, errors.Join(errFingerprint, err))
+	}
 	return table, nil
 }
 
@@ -96,6 +103,8 @@ type crasher struct {
 	crashed atomic.Pointer[vfs.MemFS]
 
 	history []moment
+	open    atomic.Bool // since Open has returned, and until Close is called
+	up      bool        // it was open at the crash
 	// split is the mistake that the suite has to notice: offsets that are
 	// written in a batch of their own.
 	split bool
@@ -105,6 +114,7 @@ func (c *crasher) MaybeError(op errorfs.Op) error {
 	if op.Kind.ReadOrWrite() == errorfs.OpIsWrite && c.writes.Add(1) == c.at {
 		rng := rand.New(rand.NewPCG(uint64(c.at), 1))
 		cfg := vfs.CrashCloneCfg{UnsyncedDataPercent: c.percent, RNG: rng}
+		c.up = c.open.Load()
 		c.crashed.Store(c.mem.CrashClone(cfg))
 	}
 	if op.Kind == errorfs.OpLink {
@@ -127,6 +137,7 @@ func (c *crasher) live(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		c.open.Store(true)
 		var tables []*Table
 		for i := range now {
 			table, err := crashTable(db, i)
@@ -140,6 +151,7 @@ func (c *crasher) live(t *testing.T) {
 				c.step(t, db, tables, &now)
 			}
 		}
+		c.open.Store(false)
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -240,9 +252,12 @@ func splitCommit(db *DB, cs []Commit) error {
 
 // verdict opens what the crash left and compares it with the history.
 func (c *crasher) verdict() error {
-	got, err := look(c.crashed.Load())
+	got, doubted, err := look(c.crashed.Load())
 	if err != nil {
 		return err
+	}
+	if c.up && !doubted {
+		return errors.New("nothing is in doubt")
 	}
 	last := c.history[len(c.history)-1]
 	for _, m := range c.history {
@@ -253,31 +268,35 @@ func (c *crasher) verdict() error {
 	return fmt.Errorf("got %v, which never was; last was %v", got, last)
 }
 
-func look(fs vfs.FS) (got moment, err error) {
+// look opens what a crash of the machine left, and reports whether all of it was in
+// doubt. It turns out to be sound.
+func look(fs vfs.FS) (got moment, doubted bool, err error) {
 	var log strings.Builder
 	o := crashOptions(fs)
+	o.BootID = func() string { return fmt.Sprint(boots.Add(1)) }
 	o.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	db, err := Open(o)
 	if err != nil {
-		return got, err
+		return got, false, err
 	}
 	defer db.Close() //nolint:errcheck // a test
 	if db.Recovered() != "" {
-		return got, fmt.Errorf("the database was set aside: %s", &log)
+		return got, false, fmt.Errorf("the database was set aside: %s", &log)
 	}
+	doubted = len(db.doubts) == len(db.held)
 	for i := range got {
 		table, err := crashTable(db, i)
 		if err != nil {
-			return got, err
+			return got, false, err
 		}
 		if got[i], err = contents(table); err != nil {
-			return got, err
+			return got, false, err
 		}
 		if err := derived(table, got[i].rows); err != nil {
-			return got, err
+			return got, false, err
 		}
 	}
-	return got, nil
+	return got, doubted, nil
 }
 
 // errFingerprint means that rows are not those of which the table has kept the
@@ -364,7 +383,7 @@ func TestCrashLeavesAPrefix(t *testing.T) {
 				again := &crasher{
 					rng: c.rng, mem: image, percent: c.rng.IntN(100), at: at, history: c.history,
 				}
-				if _, err := look(errorfs.Wrap(image, again)); err != nil {
+				if _, _, err := look(errorfs.Wrap(image, again)); err != nil {
 					t.Fatal(err)
 				}
 				if again.crashed.Load() == nil {

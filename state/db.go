@@ -37,6 +37,7 @@ type DB struct {
 	lock      *pebble.Lock
 	inMemory  bool
 	readOnly  bool
+	boot      string // of the machine, or empty
 	recovered string
 	rows      rowBudget
 	keys      keyBuffers
@@ -53,7 +54,8 @@ type DB struct {
 	mu     sync.Mutex
 	held   map[place]held
 	tables map[place]*Table
-	next   uint32 // number of the next range
+	doubts map[uint32]bool // ranges that have to be checked, see trust.go
+	next   uint32          // number of the next range
 }
 
 // held is an entry of the catalogue.
@@ -129,7 +131,6 @@ func OpenReadOnly(o Options) (*DB, error) {
 	if err != nil {
 		return nil, closeOn(err, lock)
 	}
-	db.readOnly = true
 	return db, nil
 }
 
@@ -145,6 +146,7 @@ func open(o Options, lock *pebble.Lock) (*DB, error) {
 	db := &DB{
 		fs: o.FS, dir: o.Dir, log: o.Logger, now: o.Now, lock: lock, inMemory: o.InMemory,
 		held: map[place]held{}, tables: map[place]*Table{}, next: catalogue + 1,
+		boot: o.BootID(), doubts: map[uint32]bool{},
 	}
 	db.rows.limit = o.RowCacheBytes
 	db.filterBytes.Store(o.FilterBytes)
@@ -155,11 +157,21 @@ func open(o Options, lock *pebble.Lock) (*DB, error) {
 	p := o.pebble()
 	p.Lock = lock
 	p.EventListener = db.listen(p.EventListener)
-	var err error
+	db.readOnly = p.ReadOnly
+	why, err := db.heed()
+	if err != nil {
+		return nil, fmt.Errorf("state: open %s: %w", o.Dir, err)
+	}
 	if db.pebble, err = openPebble(o.Dir, p); err != nil {
 		return nil, fmt.Errorf("state: open %s: %w", o.Dir, err)
 	}
-	if err := db.loadCatalogue(p.ReadOnly); err != nil {
+	if err = db.loadCatalogue(db.readOnly); err == nil && !db.readOnly && !db.inMemory {
+		err = db.checkNumbers()
+	}
+	if err == nil && why != "" {
+		err = db.doubt(why)
+	}
+	if err != nil {
 		err = fmt.Errorf("state: open %s: %w", o.Dir, err)
 		return nil, errors.Join(err, db.pebble.Close())
 	}
@@ -332,7 +344,11 @@ func (db *DB) Close() error {
 	if !db.gate.shutDown() {
 		return nil
 	}
-	if err := errors.Join(db.reads.closeAll(), db.pebble.Close(), db.lock.Close()); err != nil {
+	err := errors.Join(db.reads.closeAll(), db.pebble.Close())
+	if err == nil && !db.inMemory && !db.readOnly && db.torn.Load() == nil {
+		err = db.sealUp()
+	}
+	if err := errors.Join(err, db.lock.Close()); err != nil {
 		return fmt.Errorf("state: close %s: %w", db.dir, err)
 	}
 	return nil

@@ -28,6 +28,11 @@
 // restore or a replay, can be compared by it, and a scan that comes to another one
 // tells of damage that neither checksums nor the count of commits have shown.
 //
+// After a crash of the machine a disk may have lost even what was synced. So a table
+// that may have been through one is in doubt: [Table.Check] reads it once and holds it
+// against its fingerprint, and until then it is of no use to anybody. The crash of a
+// process puts nothing in doubt; trust.go tells how the two are told apart.
+//
 // With [Options.InMemory] there is no disk: every start reads the changelogs from
 // their beginning, and rows take memory for as long as the DB is open.
 //

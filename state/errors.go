@@ -27,6 +27,10 @@ var (
 	// another identity; only the newer Table is valid.
 	ErrReplaced = errors.New("state: table was replaced by one with another identity")
 
+	// ErrUnchecked means that the machine may have crashed under the table, and that
+	// [Table.Check] has yet to tell whether it can be trusted.
+	ErrUnchecked = errors.New("state: the machine may have crashed under the table; check it first")
+
 	// ErrReadOnly means a write to a DB that was opened with OpenReadOnly.
 	ErrReadOnly = errors.New("state: opened read-only")
 )

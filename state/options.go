@@ -51,6 +51,9 @@ type Options struct {
 	Logger *slog.Logger
 	// Now is the clock. It is required.
 	Now func() time.Time
+	// BootID returns an id of the machine that is another one after each of its
+	// starts, or "" if there is none: see [Table.Check]. Nil means that of Linux.
+	BootID func() string
 	// Tune, if not nil, may change Pebble's options after they were set. It
 	// is meant for tests.
 	Tune func(*pebble.Options)
@@ -86,6 +89,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.MemTableBytes == 0 {
 		o.MemTableBytes = DefaultMemTableBytes
+	}
+	if o.BootID == nil {
+		o.BootID = systemBoot
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -217,10 +217,8 @@ func (s *Snapshot) Close() error { return s.t.db.reads.close(s.snap) }
 
 // readable returns why the table can't be read, if so.
 func (t *Table) readable() error {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	if t.replaced {
-		return t.failed("read", ErrReplaced)
+	if err := t.usable(); err != nil {
+		return t.failed("read", err)
 	}
 	return nil
 }

@@ -26,15 +26,16 @@ type Table struct {
 	filter *filter
 
 	restoreMu sync.Mutex // one Restore.Commit at a time
+	checkMu   sync.Mutex // one Check at a time
 
-	mu       sync.RWMutex
-	overlay  *overlay
-	frozen   *overlay // the one that a Commit is writing, or nil
-	spare    *overlay // an empty one, or nil
-	last     lastRead
-	mark     mark
-	replaced bool
-	resets   int
+	mu      sync.RWMutex
+	overlay *overlay
+	frozen  *overlay // the one that a Commit is writing, or nil
+	spare   *overlay // an empty one, or nil
+	last    lastRead
+	mark    mark
+	barred  error // why it can't be used: ErrReplaced, ErrUnchecked, or nil
+	resets  int
 
 	deadline       func(row []byte) int64 // nil: rows have none
 	soonest        int64                  // no committed deadline is before it
@@ -58,6 +59,9 @@ func (db *DB) openTable(h held) (*Table, error) {
 	}
 	if empty {
 		t.filter.reset()
+	}
+	if db.doubts[h.number] {
+		t.barred = ErrUnchecked
 	}
 	copy(t.prefix[:], spaceKey(h.number, spaceRow))
 	return t, nil
@@ -103,10 +107,20 @@ func (t *Table) Reset(reason string) error {
 		return ErrClosed
 	}
 	defer t.db.gate.leave()
-	t.db.mu.Lock() // not while another identity claims the range
-	defer t.db.mu.Unlock()
 	if err := t.writable(); err != nil {
 		return t.failed("reset", err)
+	}
+	if err := t.reset(reason); err != nil {
+		return t.failed("reset", err)
+	}
+	return nil
+}
+
+func (t *Table) reset(reason string) error {
+	t.db.mu.Lock() // not while another identity claims the range
+	defer t.db.mu.Unlock()
+	if err := t.usable(); errors.Is(err, ErrReplaced) {
+		return err
 	}
 	t.db.commitMu.Lock()
 	defer t.db.commitMu.Unlock()
@@ -119,7 +133,7 @@ func (t *Table) Reset(reason string) error {
 		err = b.Commit(pebble.NoSync)
 	}
 	if err != nil {
-		return t.failed("reset", t.db.check(err))
+		return t.db.check(err)
 	}
 	t.mu.Lock()
 	t.mark = mark{offset: noOffset, count: count, summed: true}
@@ -149,11 +163,11 @@ func (t *Table) Get(key string) ([]byte, error) {
 	if w != nil {
 		row = w.now
 	}
-	replaced, count := t.replaced, t.mark.count
+	barred, count := t.barred, t.mark.count
 	t.mu.RUnlock()
 	switch {
-	case replaced:
-		return nil, t.failed("get", ErrReplaced)
+	case barred != nil:
+		return nil, t.failed("get", barred)
 	case w != nil:
 		return row, nil
 	}
@@ -222,8 +236,8 @@ func (t *Table) Delete(key string) error { return t.write(key, nil) }
 func (t *Table) write(key string, value []byte) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.replaced {
-		return t.failed("set", ErrReplaced)
+	if t.barred != nil {
+		return t.failed("set", t.barred)
 	}
 	if w := t.overlay.at[key]; w != nil {
 		t.overlay.set(w, value)
@@ -275,11 +289,18 @@ func (t *Table) Rollback() {
 // replace makes the table unusable, because another identity has its range.
 func (t *Table) replace() {
 	t.mu.Lock()
-	t.replaced = true
+	t.barred = ErrReplaced
 	t.mu.Unlock()
 	t.Rollback()
 	t.cache.retire()
 	t.filter.retire()
+}
+
+// usable returns why the table can neither be read nor written, if so.
+func (t *Table) usable() error {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.barred
 }
 
 // writable returns why the table can't be written to, if so.
@@ -287,8 +308,8 @@ func (t *Table) writable() error {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	switch torn := t.db.torn.Load(); {
-	case t.replaced:
-		return ErrReplaced
+	case t.barred != nil:
+		return t.barred
 	case t.db.readOnly:
 		return ErrReadOnly
 	case torn != nil:

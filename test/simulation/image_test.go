@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -55,6 +56,9 @@ func (w *worker) images(disk vfs.FS) (images []image, err error) {
 		t, err := db.Table(id)
 		if err != nil {
 			return nil, err
+		}
+		if sound, err := t.Check(context.Background()); err != nil || !sound {
+			return nil, fmt.Errorf("table %s: sound: %v, %w", id, sound, err)
 		}
 		i, err := snapshot(t.Committed())
 		if err != nil {

@@ -32,6 +32,7 @@ type worker struct {
 	// onDisk is what the crash left of each table partition: a restore must
 	// begin behind it.
 	onDisk map[int32]int64
+	boots  int // how often the machine was started
 
 	mu   sync.Mutex
 	life *life // nil while dead
@@ -104,6 +105,7 @@ func (w *worker) open(disk vfs.FS, readOnly bool) (*state.DB, error) {
 	o := state.Options{
 		Dir: "rows", FS: disk, CacheBytes: 4 << 20, RowCacheBytes: 256 << 10,
 		MemTableBytes: 256 << 10, Now: time.Now, Logger: w.s.logger(w),
+		BootID: func() string { return fmt.Sprint("boot ", w.boots) },
 		Tune: func(p *pebble.Options) {
 			// The default one wakes up ten times a second.
 			p.Experimental.CompactionScheduler = pebble.
@@ -227,6 +229,9 @@ func (w *worker) crash(why string) {
 	percent := []int{100, 100, 50, 0}[r.IntN(4)]
 	w.s.note("%s is killed %s, %d %% of what was not synced survives", w.name, why, percent)
 	w.s.count("kill: " + why)
+	if percent < 100 {
+		w.boots++ // the machine went down with it
+	}
 	w.disk = w.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: r})
 }
 

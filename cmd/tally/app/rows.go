@@ -106,7 +106,7 @@ func (m *Main) openDir(ctx context.Context, dir, table string) (rowSource, error
 	} else if err != nil {
 		return nil, hinted("check --state-dir", "%w", err)
 	}
-	return newDiskSource(db, dir, table)
+	return newDiskSource(ctx, db, dir, table)
 }
 
 // A diskSource reads the tables of a worker that has stopped.
@@ -117,7 +117,7 @@ type diskSource struct {
 	order  []int32
 }
 
-func newDiskSource(db *state.DB, dir, table string) (*diskSource, error) {
+func newDiskSource(ctx context.Context, db *state.DB, dir, table string) (*diskSource, error) {
 	d := &diskSource{dir: dir, db: db, tables: map[int32]*state.Table{}}
 	ids, err := db.Tables()
 	for _, id := range ids {
@@ -129,9 +129,15 @@ func newDiskSource(db *state.DB, dir, table string) (*diskSource, error) {
 		}
 		var t *state.Table
 		if t, err = db.Table(id); err == nil {
+			_, err = t.Check(ctx)
+		}
+		if err == nil {
 			d.tables[id.Partition] = t
 			d.order = append(d.order, id.Partition)
 		}
+	}
+	if state.IsCorruption(err) {
+		err = hinted("start the worker: it sets the table aside and restores it", "%w", err)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("state directory %s: %w", dir, err), db.Close())
