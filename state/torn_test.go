@@ -94,8 +94,8 @@ func tornImages(t *testing.T, image *vfs.MemFS, seed uint64) map[string]func() v
 	tears := map[string]func() vfs.FS{}
 	for _, name := range names {
 		path := image.PathJoin("data", name)
-		_, manifest, ok := strings.Cut(name, "marker.manifest.")
-		if _, manifest, ok = strings.Cut(manifest, "."); ok {
+		_, named, _ := strings.Cut(name, "marker.manifest.")
+		if _, manifest, ok := strings.Cut(named, "."); ok {
 			b := readFile(t, image, image.PathJoin("data", manifest))
 			for _, cut := range recordEnds(b) {
 				tears[fmt.Sprintf("manifest of %d, cut to %d", len(b), cut)] = func() vfs.FS {
