@@ -53,9 +53,9 @@ func (s *sending) validate() error {
 		return usageError("the password is the content of a file, never an argument",
 			"--smtp-user and --smtp-password-file belong together")
 	}
-	if s.ahead < leastAhead {
-		return usageError("its default is "+strconv.Itoa(defaultAhead), "--notify-ahead %d is below %d",
-			s.ahead, leastAhead)
+	if s.ahead < leastAhead || s.ahead > mostAhead {
+		return usageError("its default is "+strconv.Itoa(defaultAhead),
+			"--notify-ahead %d is not from %d to %d", s.ahead, leastAhead, mostAhead)
 	}
 	switch send.Security(s.security) {
 	case send.StartTLS, send.TLS, send.Plain, "":
@@ -162,6 +162,8 @@ const (
 	// reports set the pace: more does not make it faster.
 	defaultAhead = 1000
 	leastAhead   = 100
+	// mostAhead is because the queue is memory that is taken at once.
+	mostAhead = 100_000
 	// sendersBlock is how long transactions wait for room in the queue of attempts
 	// before some are put off: receivers set the pace, not the records.
 	sendersBlock = 10 * time.Second
