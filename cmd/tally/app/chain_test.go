@@ -61,6 +61,7 @@ func TestDemoChainTells(t *testing.T) {
 	out, _ := tally(t, ExitOK, "demo", "--orders", "100")
 	for _, want := range []string{
 		"before the first order: 25 customers", "11 processors at work", "OrderValidated ",
+		"every order has come to its end but 2 that can still be paid, ",
 		"outside: ", "OrderConfirmed ", "audit: ok",
 	} {
 		if !strings.Contains(out, want) {

@@ -163,7 +163,8 @@ func (st *chainStage) act(
 		return nil, err
 	}
 	took := st.m.Now().Sub(began)
-	st.say("every order has come to its end, %.1f s after the first record\n", took.Seconds())
+	st.say("every order has come to its end%s, %.1f s after the first record\n",
+		st.open(), took.Seconds())
 	if st.s.Output != outputJSON {
 		st.tell(st.m.Stdout)
 	}
@@ -184,6 +185,14 @@ func (st *chainStage) act(
 	return report, st.m.show(st.s, result, func(out io.Writer) error {
 		return writeReport(out, report)
 	})
+}
+
+// open tells of the orders that are meant to have no end yet.
+func (st *chainStage) open() string {
+	if n := st.made.Made().Pending; n > 0 {
+		return " but " + thousands(n) + " that can still be paid"
+	}
+	return ""
 }
 
 // feed sends what happens, a few minutes of it at a time, and the tail behind it.
