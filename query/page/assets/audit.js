@@ -1,6 +1,6 @@
 // The audit: its last result, and a button to run it.
 
-import { $, announce, ask, counted, el, lasting, money, number, table, text, time } from "./dom.js";
+import { $, amount, announce, ask, counted, el, lasting, number, table, text, time } from "./dom.js";
 
 let running = false;
 let asking = false;
@@ -140,7 +140,7 @@ function fates(r) {
   return table("Received is the sum of the others. Owed is what of them was said to go back, adjusted and voided what corrections booked.",
     ["Currency", ...columns.map((c) => [c, "number"])],
     Object.keys(r.money).sort().map((c) => el("tr", { "data-currency": c }, el("th", { scope: "row" }, c),
-      columns.map((f) => el("td", { class: "number" }, money(r.money[c][f], c))))), { id: "money" });
+      columns.map((f) => el("td", { class: "number" }, amount(r.money[c][f], c))))), { id: "money" });
 }
 
 function counts(r) {

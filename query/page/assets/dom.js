@@ -35,7 +35,10 @@ export const brief = (n) => (n < 1000 ? rate(n) : compact.format(n));
 export const counted = (n, what) => `${number(n)} ${what}${Number(n) === 1 ? "" : "s"}`;
 
 // money writes minor units of a currency, without rounding.
-export function money(minor, currency) {
+export const money = (minor, currency) => `${amount(minor, currency)} ${currency}`;
+
+// amount is money whose currency stands beside it.
+export function amount(minor, currency) {
   let digits = 2;
   try {
     const shown = new Intl.NumberFormat("en", { style: "currency", currency }).resolvedOptions();
@@ -46,7 +49,7 @@ export function money(minor, currency) {
   if (n < 0n) n = -n;
   const unit = 10n ** BigInt(digits);
   const rest = digits ? "." + String(n % unit).padStart(digits, "0") : "";
-  return `${sign}${numbers.format(n / unit)}${rest} ${currency}`;
+  return `${sign}${numbers.format(n / unit)}${rest}`;
 }
 
 // clock is the time of day, UTC, of a time as JSON has it.
