@@ -154,19 +154,21 @@ func seal(disk vfs.FS, dir string) (string, error) {
 }
 
 func sealFile(h io.Writer, disk vfs.FS, dir, name string) error {
-	f, err := disk.Open(disk.PathJoin(dir, name))
+	path := disk.PathJoin(dir, name)
+	info, err := disk.Stat(path)
+	if err != nil || info.IsDir() { // lost+found, which only root may open
+		return err
+	}
+	fmt.Fprintf(h, "%q %d\n", name, info.Size())
+	if strings.HasSuffix(name, ".sst") {
+		return nil
+	}
+	f, err := disk.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close() //nolint:errcheck // only read
-	info, err := f.Stat()
-	if err != nil || info.IsDir() {
-		return err
-	}
-	fmt.Fprintf(h, "%q %d\n", name, info.Size())
-	if !strings.HasSuffix(name, ".sst") {
-		_, err = io.Copy(h, f)
-	}
+	_, err = io.Copy(h, f)
 	return err
 }
 

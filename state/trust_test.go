@@ -5,15 +5,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	iofs "io/fs"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
 // after returns the options of a database on a machine with the given boot id.
@@ -289,6 +292,34 @@ func TestWhoVouches(t *testing.T) {
 				t.Errorf("a word was lost: %s", log)
 			}
 		})
+	}
+}
+
+// TestDirectoryThatNobodyMayRead: the root of a volume has one, lost+found. It is none of
+// a database's files, and does not keep one from being closed in order.
+func TestDirectoryThatNobodyMayRead(t *testing.T) {
+	fs := vfs.NewMem()
+	if err := fs.MkdirAll("data/lost+found", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	o, log := after(errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpOpen && strings.HasSuffix(op.Path, "lost+found") {
+			return &iofs.PathError{Op: "open", Path: op.Path, Err: syscall.EACCES}
+		}
+		return nil
+	})), "first")
+	db := mustOpen(t, o)
+	mustCommit(t, db, tracked(t, db, 0), 5, "k1")
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	o.BootID = func() string { return "second" }
+	db = mustOpen(t, o)
+	if len(db.doubts) > 0 {
+		t.Errorf("in doubt: %s", log)
+	}
+	if err := db.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
