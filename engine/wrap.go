@@ -115,7 +115,6 @@ func (c *callContext) call(cb goka.ProcessCallback, msg any) {
 	cb(c, msg)
 }
 
-// spot is where the record was read: for one that is retried, in the retry topic.
 // tick moves the partition's clock by the record, unless it is one that came before.
 func (c *callContext) tick() {
 	if clock := c.session.clocks[c.Partition()]; clock != nil && c.retry == nil {
@@ -131,6 +130,7 @@ func (c *callContext) StreamTime() time.Time {
 	return c.session.clocks[c.spot().partition].time()
 }
 
+// spot is where the record was read: for one that is retried, in the retry topic.
 func (c *callContext) spot() spot {
 	if c.retry != nil {
 		return c.retry.at

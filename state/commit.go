@@ -1,7 +1,6 @@
 package state
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -108,7 +107,10 @@ func (t *Table) freeze() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.overlay.inOrder()
-	t.frozen, t.overlay, t.spare = t.overlay, cmp.Or(t.spare, newOverlay()), nil
+	t.frozen, t.overlay, t.spare = t.overlay, t.spare, nil
+	if t.overlay == nil {
+		t.overlay = newOverlay()
+	}
 }
 
 // unfreeze takes freeze back. Rows written since stay above the others.

@@ -157,7 +157,7 @@ func (r *Restore) Bytes() int {
 }
 
 // Commit writes the rows added since the last Commit, and the offset of the
-// last changelog record that was read for them.
+// last changelog record that was read for them. If it fails, they still wait for it.
 func (r *Restore) Commit(offset int64) error {
 	t := r.t
 	if !t.db.gate.enter() {

@@ -135,12 +135,12 @@ func (t *Table) reset(reason string) error {
 	if err != nil {
 		return t.db.check(err)
 	}
+	t.cache.clear() // before the count moves: what is read under the new one is the new row
 	t.mu.Lock()
 	t.mark = mark{offset: noOffset, count: count, summed: true}
 	t.resets++
 	t.soonest = unknown
 	t.mu.Unlock()
-	t.cache.clear()
 	t.filter.reset()
 	t.Rollback()
 	return nil
