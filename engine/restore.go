@@ -63,16 +63,16 @@ func (e *Engine) restore(ctx context.Context, t *state.Table, at place) (int64, 
 			}
 		}
 		rows += len(got.records)
+		if now := time.Now(); now.Sub(said) >= restoreProgress {
+			said = now
+			e.log.Info("restoring", "topic", at.topic, "partition", at.partition, "offset", got.next,
+				"of", log.high, "records", rows, "per_second", perSecond(rows, now.Sub(began)))
+		}
 		if r.Bytes() < state.RestoreBatchBytes && got.next < log.high {
 			continue
 		}
 		if err := r.Commit(min(got.next, log.high) - 1); err != nil {
 			return 0, fmt.Errorf("%w: restore %s/%d: %w", ErrRow, at.topic, at.partition, err)
-		}
-		if now := time.Now(); now.Sub(said) >= restoreProgress {
-			said = now
-			e.log.Info("restoring", "topic", at.topic, "partition", at.partition, "offset", got.next,
-				"of", log.high, "records", rows, "per_second", perSecond(rows, now.Sub(began)))
 		}
 	}
 	took := time.Since(began)
