@@ -35,9 +35,10 @@ type Options struct {
 	InMemory bool
 	// FS is the file system that holds Dir; nil means the disk.
 	FS vfs.FS
-	// CacheBytes bounds Pebble's cache of blocks, RowCacheBytes the cache of
-	// committed rows. Zero means the default; a negative RowCacheBytes means
-	// no row cache.
+	// CacheBytes bounds Pebble's cache of blocks together with its memtables, which
+	// come first: no more than one or two of them leaves no blocks. RowCacheBytes
+	// bounds the cache of committed rows. Zero means the default; a negative
+	// RowCacheBytes means no row cache.
 	CacheBytes, RowCacheBytes int64
 	// FilterBytes bounds the filters that answer reads of rows that do not
 	// exist, 1.5 bytes or more per row. A table that gets none is slower. Zero
