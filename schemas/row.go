@@ -73,6 +73,8 @@ type RowPayment struct {
 	ReversedLate bool
 	// Lapsed is when it was given up, if its order did not come.
 	Lapsed int64
+	// Recorded is the timestamp of its record, 0 if that is At.
+	Recorded int64
 }
 
 // ConfirmRows is the codec of the table of the processor confirm.
@@ -267,6 +269,8 @@ func readRowPayment(s string, p *RowPayment) error {
 			p.ReversedLate = r.bool()
 		case 10:
 			p.Lapsed = r.int()
+		case 11:
+			p.Recorded = r.int()
 		default:
 			r.unknown()
 		}
@@ -308,6 +312,7 @@ func appendRow(b []byte, row *ConfirmRow) []byte {
 		b = appendInt(b, 8, p.Confirmed)
 		b = appendBool(b, 9, p.ReversedLate)
 		b = appendInt(b, 10, p.Lapsed)
+		b = appendInt(b, 11, p.Recorded)
 	}
 	b = appendInt(b, 6, row.Latest)
 	if row.Digest != nil {
@@ -359,5 +364,5 @@ func rowPaymentSize(p *RowPayment) int {
 	return textSize(p.PaymentID) + intSize(p.Amount) + textSize(p.Currency) +
 		textSize(p.Method) + textSize(p.EventID) + intSize(p.At) +
 		intSize(int64(p.Disposition)) + intSize(p.Confirmed) + boolSize(p.ReversedLate) +
-		intSize(p.Lapsed)
+		intSize(p.Lapsed) + intSize(p.Recorded)
 }

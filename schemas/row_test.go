@@ -77,7 +77,7 @@ func drawRow(t *rapid.T) *schemas.ConfirmRow {
 			Disposition: tallyv1.ConfirmRow_Disposition(
 				rapid.IntRange(0, 8).Draw(t, "disposition")),
 			Confirmed: drawInt(t, "confirmed"), ReversedLate: rapid.Bool().Draw(t, "late"),
-			Lapsed: drawInt(t, "lapsed"),
+			Lapsed: drawInt(t, "lapsed"), Recorded: drawInt(t, "recorded"),
 		})
 	}
 	return r
@@ -160,7 +160,7 @@ func TestRowRefuses(t *testing.T) {
 		"a high field":                      "\x82\x01\x01x",
 		"a field twice":                     "\x08\x02",
 		"a disposition of a newer version":  "\x2a\x02\x38\x09",
-		"a payment field of a newer one":    "\x2a\x02\x58\x01",
+		"a payment field of a newer one":    "\x2a\x02\x60\x01",
 		"a zero that is written":            "\x2a\x02\x38\x00",
 		"a number longer than it has to be": "\x2a\x03\x38\x81\x00",
 		"a text that is not UTF-8":          "\x2a\x03\x0a\x01\xff",

@@ -27,7 +27,8 @@
 //     has not come yet; its payments are unmatched. After the confirmation it is
 //     refused, after the order has expired it changes nothing.
 //   - An order that is not covered when it is due expires, and what comes after is
-//     late. Payments whose order does not come in time are unmatched.
+//     late, by the times of the records: also what waited for an order that was read
+//     after it. Payments whose order does not come in time are unmatched.
 //   - Whatever part of a payment is not confirmed, pending or reversed is owed
 //     back, and that is said once.
 //   - A settled row is cut down to a digest that still recognizes what comes again,

@@ -410,6 +410,7 @@ func FuzzStep(f *testing.F) {
 		money(t)
 		corrections(t)
 		firings(t)
+		lateOrders(t)
 		refunds(t)
 		lapsedCrashes(t)
 		digests(t)

@@ -1,6 +1,8 @@
 package confirm
 
 import (
+	"slices"
+
 	"tallystick/schemas"
 	"tallystick/schemas/tallyv1"
 )
@@ -118,7 +120,48 @@ func (s *step) placed(e Placed) {
 		s.row.Deadline = after(e.Recorded, s.rules.PayWithin)
 	}
 	s.own(0)
+	all := s.row.Payments
+	inTime := s.lateLast()
+	s.row.Payments = all[:inTime]
 	s.count(0)
+	if inTime == len(all) {
+		return
+	}
+	if s.row.State == tallyv1.ConfirmRow_PENDING {
+		s.expire(s.row.Deadline)
+	}
+	s.row.Payments = all
+	if s.row.State == tallyv1.ConfirmRow_CONFIRMED {
+		s.count(inTime)
+		return
+	}
+	for i := range all[inTime:] {
+		s.unmatch(inTime + i)
+	}
+}
+
+// lateLast puts payments that waited for the order, but would have come after its
+// deadline if all had been read in the order of their times, behind the others, and
+// returns how many others there are.
+func (s *step) lateLast() int {
+	at := max(s.row.Deadline, s.recorded)
+	late := func(p schemas.RowPayment) bool {
+		return s.row.Deadline != 0 && waits(&p) && recordedAfter(&p, at)
+	}
+	payments := s.row.Payments
+	if !slices.ContainsFunc(payments, late) {
+		return len(payments)
+	}
+	slices.SortStableFunc(payments, func(a, b schemas.RowPayment) int {
+		switch l := late(a); {
+		case l == late(b):
+			return 0
+		case l:
+			return 1
+		}
+		return -1
+	})
+	return slices.IndexFunc(payments, late)
 }
 
 // received takes a payment in.

@@ -23,7 +23,7 @@ func rowOrder(e Placed) schemas.RowOrder {
 }
 
 func rowPayment(e Received) schemas.RowPayment {
-	return schemas.RowPayment{
+	p := schemas.RowPayment{
 		PaymentID: e.Payment.GetPaymentId(),
 		Amount:    e.Payment.GetAmount().GetMinor(),
 		Currency:  e.Payment.GetAmount().GetCurrency(),
@@ -31,6 +31,18 @@ func rowPayment(e Received) schemas.RowPayment {
 		EventID:   e.ID,
 		At:        e.At,
 	}
+	if e.Recorded != e.At {
+		p.Recorded = e.Recorded
+	}
+	return p
+}
+
+// recordedAfter tells whether the record of a payment is of after a time.
+func recordedAfter(p *schemas.RowPayment, at int64) bool {
+	if p.Recorded != 0 {
+		return p.Recorded > at
+	}
+	return p.At > at
 }
 
 // sameOrder tells whether two orders say the same. When and under which event

@@ -174,6 +174,38 @@ func firings(t *rapid.T) {
 	}
 }
 
+// TestLateOrders: an order that is read after its payments makes of them what it
+// would have made if all had been read in the order of their times, late ones included.
+func TestLateOrders(t *testing.T) { rapid.Check(t, lateOrders) }
+
+func lateOrders(t *rapid.T) {
+	at := func(name string) confirm.Clock {
+		return confirm.ClockOf(time.Unix(rapid.Int64Range(90, 260).Draw(t, name), 0), time.Time{})
+	}
+	order := retime(drawDue(t), at("order"))
+	var payments []record
+	for n := range rapid.IntRange(0, 6).Draw(t, "payments") {
+		p := drawReceived(t)
+		e := p.event.(confirm.Received)
+		e.Payment.PaymentId = fmt.Sprintf("p%d", n)
+		payments = append(payments, retime(p, at("payment")))
+	}
+	recorded := func(r record) int64 { return clockOf(r.event).Recorded }
+	slices.SortStableFunc(payments, func(a, b record) int { return int(recorded(a) - recorded(b)) })
+	before, after := 0, rapid.IntRange(0, len(payments)).Draw(t, "place")
+	for before < len(payments) && recorded(payments[before]) <= recorded(order) {
+		before++
+	}
+	wantRow, want := run(t, slices.Insert(slices.Clone(payments), before, order))
+	row, got := run(t, slices.Insert(slices.Clone(payments), max(before, after), order))
+	if !slices.Equal(texts(got), texts(want)) {
+		t.Fatalf("read late it says %q, want %q", texts(got), texts(want))
+	}
+	if !bytes.Equal(encode(t, row), encode(t, wantRow)) {
+		t.Fatalf("read late it ends in %+v, want %+v", row, wantRow)
+	}
+}
+
 // TestRefunds: at every moment, for each payment, what came in is what is
 // confirmed, what is pending, what is owed back and what went back before; and
 // each event of these is said once.

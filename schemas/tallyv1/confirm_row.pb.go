@@ -460,7 +460,9 @@ type ConfirmRow_Payment struct {
 	// Reversed when its fate had been stated already.
 	ReversedLate bool `protobuf:"varint,9,opt,name=reversed_late,json=reversedLate,proto3" json:"reversed_late,omitempty"`
 	// When it was given up, if its order did not come.
-	LapsedUs      int64 `protobuf:"varint,10,opt,name=lapsed_us,json=lapsedUs,proto3" json:"lapsed_us,omitempty"`
+	LapsedUs int64 `protobuf:"varint,10,opt,name=lapsed_us,json=lapsedUs,proto3" json:"lapsed_us,omitempty"`
+	// The timestamp of its record, by which it is late, if that is not at_us.
+	RecordedUs    int64 `protobuf:"varint,11,opt,name=recorded_us,json=recordedUs,proto3" json:"recorded_us,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -561,6 +563,13 @@ func (x *ConfirmRow_Payment) GetReversedLate() bool {
 func (x *ConfirmRow_Payment) GetLapsedUs() int64 {
 	if x != nil {
 		return x.LapsedUs
+	}
+	return 0
+}
+
+func (x *ConfirmRow_Payment) GetRecordedUs() int64 {
+	if x != nil {
+		return x.RecordedUs
 	}
 	return 0
 }
@@ -792,7 +801,7 @@ var File_tally_v1_confirm_row_proto protoreflect.FileDescriptor
 
 const file_tally_v1_confirm_row_proto_rawDesc = "" +
 	"\n" +
-	"\x1atally/v1/confirm_row.proto\x12\btally.v1\"\xc9\r\n" +
+	"\x1atally/v1/confirm_row.proto\x12\btally.v1\"\xea\r\n" +
 	"\n" +
 	"ConfirmRow\x120\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x1a.tally.v1.ConfirmRow.StateR\x05state\x120\n" +
@@ -817,7 +826,7 @@ const file_tally_v1_confirm_row_proto_rawDesc = "" +
 	"\x03End\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x13\n" +
 	"\x05at_us\x18\x02 \x01(\x03R\x04atUs\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\x1a\xc8\x02\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x1a\xe9\x02\n" +
 	"\aPayment\x12\x1d\n" +
 	"\n" +
 	"payment_id\x18\x01 \x01(\tR\tpaymentId\x12\x16\n" +
@@ -830,7 +839,9 @@ const file_tally_v1_confirm_row_proto_rawDesc = "" +
 	"\tconfirmed\x18\b \x01(\x03R\tconfirmed\x12#\n" +
 	"\rreversed_late\x18\t \x01(\bR\freversedLate\x12\x1b\n" +
 	"\tlapsed_us\x18\n" +
-	" \x01(\x03R\blapsedUs\x1a\xd6\x03\n" +
+	" \x01(\x03R\blapsedUs\x12\x1f\n" +
+	"\vrecorded_us\x18\v \x01(\x03R\n" +
+	"recordedUs\x1a\xd6\x03\n" +
 	"\x06Digest\x127\n" +
 	"\x05order\x18\x01 \x01(\v2!.tally.v1.ConfirmRow.Digest.OrderR\x05order\x12?\n" +
 	"\bpayments\x18\x02 \x03(\v2#.tally.v1.ConfirmRow.Digest.PaymentR\bpayments\x12\x14\n" +
