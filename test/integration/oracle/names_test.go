@@ -129,6 +129,14 @@ func TestJudgeNamesReasons(t *testing.T) {
 				r.suspected(t, "unpaid", "a whim")
 			}, "order unpaid is suspected, and with it its customer comes to 1800",
 		},
+		"an order is one too many among few": {
+			func(t *testing.T, r *run) {
+				r.checks = without(r.checks, "unpaid")
+				r.reserved(t, "unpaid")
+				r.accepted(t, "unpaid")
+				r.suspected(t, "unpaid", "too many orders: 500 others within 1h0m0s")
+			}, "order unpaid is one too many, beside ",
+		},
 		"an order is cleared beyond the limit": {
 			func(t *testing.T, r *run) {
 				r.checks = without(r.checks, "too much")

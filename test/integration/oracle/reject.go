@@ -60,11 +60,18 @@ func (s *Shop) details(id string, o *order) {
 	}
 }
 
+// manyOrders is how many orders of one customer are judged by their sum. One that has
+// so many others beside it within the hour is suspected for that alone.
+const manyOrders = 500
+
 // fraud holds that the orders of a customer that were cleared stay within the limit,
-// and that one is suspected only if it would have gone beyond.
+// and that one is suspected only if it would have gone beyond, or if there are too many.
 func (s *Shop) fraud() {
-	cleared := map[string]int64{}
+	cleared, judged := map[string]int64{}, map[string]int{}
 	for _, o := range s.orders {
+		if o.good[1]+o.bad[1] > 0 {
+			judged[o.asked.GetCustomerId()]++
+		}
 		if o.good[1] > 0 {
 			cleared[o.asked.GetCustomerId()] += o.asked.GetTotal().GetMinor()
 		}
@@ -76,6 +83,12 @@ func (s *Shop) fraud() {
 		}
 	}
 	for id, o := range s.orders {
+		if strings.HasPrefix(o.checks.suspected, "too many orders") {
+			if others := judged[o.asked.GetCustomerId()] - 1; others < manyOrders {
+				s.fault("order %s is one too many, beside %d others of its customer", id, others)
+			}
+			continue
+		}
 		sum := cleared[o.asked.GetCustomerId()] + o.asked.GetTotal().GetMinor()
 		if o.bad[1] > 0 && sum <= s.FraudLimit {
 			s.fault("order %s is suspected, and with it its customer comes to %d, within the limit of %d",
